@@ -1,0 +1,33 @@
+"""Settings of the test project; REDIS_URL is set by tests/conftest.py."""
+
+from __future__ import annotations
+
+import os
+
+SECRET_KEY = "only-for-tests-0123456789abcdefghijklmnopqrstuvwxyz"
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+INSTALLED_APPS = [
+    "ws4redis",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("WS4REDIS_TEST_DB", ":memory:"),
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "tests.urls"
+STATIC_URL = "/static/"
+USE_TZ = True
+WEBSOCKET_URL = "/ws/"
+WS4REDIS_CONNECTION = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
