@@ -2,7 +2,7 @@
 
 * ``WS4RedisError``
 
-  * ``HandshakeError`` – the HTTP answer instead of an upgrade (``status``, ``message``, ``headers``)
+  * ``HandshakeError`` – an HTTP answer instead of an upgrade (``status``, ``message``, ``headers``)
 
     * ``UpgradeRequired`` – 426, names the version we speak
 

@@ -1,0 +1,91 @@
+"""The only place that knows audiences, the syntax of a channel's name, and the prefix.
+
+A channel is named ``[prefix:]AUDIENCE[:ID]:FACILITY``. The same string is the pub/sub channel and
+the key of the persisted last message. ``:``, ``%`` and control characters of an id are
+percent-encoded, so that no id can reach the channel of another one: without that, group ``a`` with
+facility ``b:c`` and group ``a:b`` with facility ``c`` would share a channel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ws4redis.exceptions import ChannelError
+
+
+class Audience(StrEnum):
+    """Whom a channel addresses."""
+
+    BROADCAST = "broadcast"
+    """Everybody; has no id."""
+    GROUP = "group"
+    """Members of a Django group, by its name."""
+    USER = "user"
+    """One user, by ``get_username()``."""
+    SESSION = "session"
+    """One Django session, by its key."""
+
+
+ACTIONS = ("subscribe", "publish")
+"""What a websocket may do with a channel; ``ACTION-AUDIENCE`` is a flag of its address."""
+
+_RESERVED = re.compile(r"[:%\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """Builds the names of channels below one prefix.
+
+    Args:
+        prefix: Text before the audience, without its colon; empty for none.
+    """
+
+    prefix: str = ""
+
+    def name(self, audience: Audience, facility: str, identifier: str = "") -> str:
+        """Return the name of one channel.
+
+        Raises:
+            ChannelError: The facility is empty, or the id of the audience is.
+        """
+        if not facility:
+            raise ChannelError("A channel needs a facility, got an empty one.")
+        parts = [self.prefix] if self.prefix else []
+        parts.append(audience.value)
+        if audience is not Audience.BROADCAST:
+            parts.append(_encoded_id(audience, identifier))
+        parts.append(facility)
+        return ":".join(parts)
+
+    def names(
+        self,
+        facility: str,
+        *,
+        broadcast: bool = False,
+        groups: Iterable[str] = (),
+        users: Iterable[str] = (),
+        sessions: Iterable[str] = (),
+    ) -> Iterator[str]:
+        """Yield the names of all channels that the audiences make with one facility.
+
+        Raises:
+            ChannelError: The facility or an id is empty.
+        """
+        if broadcast:
+            yield self.name(Audience.BROADCAST, facility)
+        for audience, identifiers in (
+            (Audience.GROUP, groups),
+            (Audience.USER, users),
+            (Audience.SESSION, sessions),
+        ):
+            for identifier in identifiers:
+                yield self.name(audience, facility, identifier)
+
+
+def _encoded_id(audience: Audience, identifier: str) -> str:
+    if not identifier:
+        raise ChannelError(f"The audience {audience.value!r} needs an id, got an empty one.")
+    return _RESERVED.sub(lambda match: f"%{ord(match[0]):02X}", identifier)

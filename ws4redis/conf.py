@@ -1,0 +1,287 @@
+"""All settings in one typed object; the only module that reads ``django.conf.settings``.
+
+A field ``name`` is the Django setting ``WS4REDIS_NAME``; ``WEBSOCKET_URL`` is the one exception.
+Every field carries the id of the system check that names a wrong value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis.connection
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+Validator = Callable[[Any], str | None]
+"""Returns what is wrong with a value, as the end of the sentence ``SETTING …``; None if nothing."""
+
+PREFIX = "WS4REDIS_"
+UNKNOWN_ID = "ws4redis.E001"
+
+
+def _number(minimum: float, *, none: bool = False, whole: bool = False) -> Validator:
+    kind = "a whole number" if whole else "a number"
+
+    def validate(value: Any) -> str | None:
+        if none and value is None:
+            return None
+        good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if good and math.isfinite(value) and value >= minimum:
+            return None
+        return f"must be {kind} of at least {minimum:g}{' or None' if none else ''}, got {value!r}."
+
+    return validate
+
+
+def _text(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value):
+        return None
+    return f"must be a text that is not empty, or None, got {value!r}."
+
+
+def _prefix(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and not value.endswith(":")):
+        return None
+    return f"must be a text that does not end with a colon, or None, got {value!r}."
+
+
+def _flag(value: Any) -> str | None:
+    return None if isinstance(value, bool) else f"must be True or False, got {value!r}."
+
+
+def _texts(value: Any) -> str | None:
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) and item for item in value):
+        return None
+    return f"must be a list of texts, got {value!r}."
+
+
+def _origins(value: Any) -> str | None:
+    if wrong := _texts(value):
+        return wrong
+    bad = [item for item in value if not _is_origin(item)]
+    return f"must hold origins such as 'https://example.com', got {bad[0]!r}." if bad else None
+
+
+def _is_origin(item: str) -> bool:
+    scheme, separator, host = item.partition("://")
+    return bool(separator and scheme and host) and "/" not in host
+
+
+def _websocket_url(value: Any) -> str | None:
+    if isinstance(value, str) and value.startswith("/") and value.endswith("/") and value != "/":
+        return None
+    return f"must be a path that starts and ends with a slash, such as '/ws/', got {value!r}."
+
+
+def _callback(value: Any) -> str | None:
+    return _imported(value, optional=True)[1]
+
+
+def _class(value: Any) -> str | None:
+    imported, wrong = _imported(value, optional=False)
+    if wrong is None and not isinstance(imported, type):
+        return f"must name a class, got {value!r}."
+    return wrong
+
+
+def _imported(value: Any, *, optional: bool) -> tuple[Any, str | None]:
+    """Resolve a callable or a dotted path to one; return it, and what is wrong with it."""
+    if value is None and optional:
+        return None, None
+    if isinstance(value, str):
+        try:
+            value = import_string(value)
+        except ImportError as error:
+            return None, f"can't be imported: {error}."
+    return value, None if callable(value) else f"must be a callable or a path to it, got {value!r}."
+
+
+def _connection(value: Any) -> str | None:
+    try:
+        redis_options(value)
+    except (TypeError, ValueError) as error:
+        return f"is no Redis connection: {error}"
+    return None
+
+
+def setting(default: Any, check: str, validate: Validator) -> Any:
+    """Declare one setting: its default, the id of its system check, and its validator."""
+    metadata = {"check": f"ws4redis.{check}", "validate": validate}
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """One field per Django setting of ws4redis."""
+
+    websocket_url: str = setting("/ws/", "E002", _websocket_url)
+    """Path below which websockets are served; what follows it is the facility."""
+
+    connection: dict[str, Any] | str = setting({}, "E003", _connection)
+    """Where Redis is: a URL (``redis://``, ``rediss://`` or ``unix://``), or a dictionary with
+    ``host``, ``port``, ``db``, ``username``, ``password``, ``unix_socket_path``, ``ssl`` and what
+    else a redis-py connection takes. Name only what deviates from ``localhost:6379``, db 0."""
+
+    expire: int | None = setting(3600, "E004", _number(0, none=True, whole=True))
+    """Seconds for which the last message of each channel is persisted, so that a client receives
+    it when it connects. 0 or None: messages are not persisted."""
+
+    prefix: str | None = setting(None, "E005", _prefix)
+    """Text before each channel and key in Redis, without a colon. None: nothing."""
+
+    subscriber: Any = setting("ws4redis.subscriber.RedisSubscriber", "E006", _class)
+    """The class, or its dotted path, that decides which channels a websocket joins and what happens
+    to messages that it sends."""
+
+    allowed_channels: Any = setting(None, "E007", _callback)
+    """A function ``(request, channels)``, or its dotted path, that returns those of the asked
+    channels (such as ``'subscribe-broadcast'``) which the client may use, or raises
+    ``PermissionDenied``. None returned: all that were asked. None set: everything is allowed."""
+
+    process_request: Any = setting(None, "E008", _callback)
+    """A function ``(request)``, or its dotted path, that sets ``request.session`` and
+    ``request.user`` in place of Django's own sessions and authentication."""
+
+    heartbeat: str | None = setting(None, "E009", _text)
+    """Text that is sent to each client on an interval, and dropped when a client sends it.
+    None: no heartbeats."""
+
+    heartbeat_interval: float = setting(4.0, "E010", _number(0.1))
+    """Seconds between two heartbeats to one client."""
+
+    ping_interval: float = setting(25.0, "E011", _number(0.1))
+    """Seconds between two pings to one client. One that was silent for a whole interval after a
+    ping is given up."""
+
+    allowed_origins: list[str] = setting([], "E012", _origins)
+    """Origins such as ``'https://example.com'`` whose pages may open websockets, besides those of
+    the site itself, of ``ALLOWED_HOSTS`` and of ``CSRF_TRUSTED_ORIGINS``."""
+
+    subprotocols: list[str] = setting([], "E013", _texts)
+    """Subprotocols this site speaks, the preferred one first. One of them is chosen if the client
+    offers it."""
+
+    refuse_unresolved: bool = setting(False, "E014", _flag)
+    """What happens if a client asks for a channel that it can't have, such as ``subscribe-user``
+    without a login. False: it is connected without that channel, and the reason goes to the log and
+    to the header ``X-WS4Redis-Refused``. True: it gets a 403."""
+
+    max_message_size: int = setting(2**20, "E015", _number(1, whole=True))
+    """Bytes of the largest message that a client may send; a larger one closes with 1009."""
+
+    outbox_size: int = setting(2**20, "E016", _number(1024, whole=True))
+    """Bytes that may wait for one slow client. Beyond it, that client is disconnected."""
+
+    redis_timeout: float = setting(2.0, "E017", _number(0.01))
+    """Seconds that a publisher waits for Redis, and that a new websocket waits for its channels."""
+
+    hook_threads: int = setting(10, "E018", _number(1, whole=True))
+    """Threads of the websocket loop that load sessions and users and run the hooks above."""
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
+        """Build the settings from Django's names and values.
+
+        Raises:
+            ImproperlyConfigured: A name is unknown or a value is wrong; names all of them.
+        """
+        if problems := list(find_problems(values)):
+            raise ImproperlyConfigured(" ".join(message for _, message in problems))
+        names = {django_name(item): item.name for item in dataclasses.fields(cls)}
+        return cls(**{names[name]: value for name, value in values.items()})
+
+
+def django_name(item: dataclasses.Field[Any]) -> str:
+    """Return the Django setting that a field of ``Settings`` stands for."""
+    return "WEBSOCKET_URL" if item.name == "websocket_url" else PREFIX + item.name.upper()
+
+
+def find_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the check id and the sentence for each unknown name and wrong value."""
+    known = {django_name(item): item for item in dataclasses.fields(Settings)}
+    for name, value in values.items():
+        if name not in known:
+            yield UNKNOWN_ID, f"{name} is no setting of ws4redis. There are: {', '.join(known)}."
+        elif wrong := known[name].metadata["validate"](value):
+            yield known[name].metadata["check"], f"{name} {wrong}"
+
+
+def read_values() -> dict[str, Any]:
+    """Return what Django's settings say of ws4redis, unchecked, by Django's names."""
+    return {
+        name: getattr(django_settings, name)
+        for name in dir(django_settings)
+        if name.startswith(PREFIX) or name == "WEBSOCKET_URL"
+    }
+
+
+@functools.cache
+def get_settings() -> Settings:
+    """Return the settings; follows ``override_settings``.
+
+    Raises:
+        ImproperlyConfigured: A name is unknown or a value is wrong.
+    """
+    return Settings.from_mapping(read_values())
+
+
+def load_callable(value: Any) -> Any:
+    """Return a callable that a setting names by itself or by its dotted path; None stays None.
+
+    Raises:
+        ImproperlyConfigured: It can't be imported or can't be called.
+    """
+    imported, wrong = _imported(value, optional=True)
+    if wrong:
+        raise ImproperlyConfigured(f"{value!r} {wrong}")
+    return imported
+
+
+_CONNECTION_CLASSES = {
+    "path": redis.connection.UnixDomainSocketConnection,
+    "ssl": redis.connection.SSLConnection,
+    "tcp": redis.connection.Connection,
+}
+
+
+def redis_options(value: dict[str, Any] | str) -> tuple[type[Any], dict[str, Any]]:
+    """Turn ``WS4REDIS_CONNECTION`` into a redis-py connection class and its arguments.
+
+    Raises:
+        TypeError: It is neither a URL nor a dictionary, or an argument is unknown to redis-py.
+        ValueError: The URL is wrong.
+    """
+    options = _parsed(value)
+    connection_class = options.pop("connection_class", None)
+    if "unix_socket_path" in options:
+        options["path"] = options.pop("unix_socket_path")
+    use_ssl = options.pop("ssl", False)
+    kind = "path" if "path" in options else "ssl" if use_ssl else "tcp"
+    connection_class = connection_class or _CONNECTION_CLASSES[kind]
+    connection_class(**options)
+    return connection_class, options
+
+
+def _parsed(value: dict[str, Any] | str) -> dict[str, Any]:
+    if isinstance(value, str):
+        return dict(redis.connection.parse_url(value))  # type: ignore[no-untyped-call]
+    if isinstance(value, dict):
+        return dict(value)
+    raise TypeError(f"it must be a URL or a dictionary, got {value!r}.")
+
+
+def _forget_settings(*, setting: str, **_: Any) -> None:
+    if setting.startswith(PREFIX) or setting == "WEBSOCKET_URL":
+        get_settings.cache_clear()
+
+
+setting_changed.connect(_forget_settings, dispatch_uid="ws4redis.conf")
