@@ -1,0 +1,57 @@
+"""Takes the socket of a websocket request out of the hands of whatever server received it."""
+
+from __future__ import annotations
+
+import importlib
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ws4redis.exceptions import TransportError
+
+Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
+StartResponse = Callable[..., Any]
+WSGIApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class Transport(Protocol):
+    """One request whose socket can be taken over."""
+
+    own_thread: bool
+    """Whether the loop needs a thread of its own in this process: the server has no hub."""
+
+    def take(self, headers: Headers) -> tuple[socket.socket, bytes]:
+        """Answer 101, end the server's interest in the request, and hand over its socket.
+
+        Args:
+            headers: The headers of the answer.
+
+        Returns:
+            The socket, in any blocking mode, and what the client sent after its handshake.
+
+        Raises:
+            OSError: The client is gone.
+            TransportError: The socket can't be taken.
+        """
+
+
+_MODULES = ("uwsgi", "pywsgi", "wsgiref")
+
+
+def find(environ: Environ, start_response: StartResponse) -> Transport:
+    """Return the transport for the server that received a request.
+
+    Raises:
+        TransportError: There is none for this server.
+    """
+    for name in _MODULES:
+        module = importlib.import_module(f"ws4redis.transports.{name}")
+        transport: Transport | None = module.recognise(environ, start_response)
+        if transport is not None:
+            return transport
+    software = environ.get("SERVER_SOFTWARE", "unknown")
+    raise TransportError(
+        f"Websockets are not possible under the server {software!r}. "
+        "Use 'manage.py ws4redis serve', 'manage.py runserver', or uWSGI with --gevent."
+    )

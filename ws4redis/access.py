@@ -1,0 +1,182 @@
+"""Who asks for a websocket, and which channels may that request read and write."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
+from django.core.exceptions import PermissionDenied
+from django.core.handlers.wsgi import WSGIRequest
+from django.http.request import validate_host
+from django.utils.http import is_same_domain
+
+from ws4redis.conf import Settings, load_callable
+from ws4redis.exceptions import HandshakeError
+from ws4redis.subscriber import RedisSubscriber
+
+logger = logging.getLogger(__name__)
+
+_DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a request gets."""
+
+    subscriber: RedisSubscriber
+    """Has its subscriptions and publications set."""
+    flags: frozenset[str]
+    """All flags of the address, such as ``'echo'``."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why some of the asked channels are not among the granted ones."""
+
+
+def authorize(environ: dict[str, Any], settings: Settings, connection: Any) -> Grant:
+    """Decide about a websocket request; may block, and run the site's own hooks.
+
+    Args:
+        environ: The WSGI environment of the request.
+        settings: The settings of ws4redis.
+        connection: A Redis client for the subscriber.
+
+    Raises:
+        HandshakeError: The request is refused.
+    """
+    request = WSGIRequest(environ)
+    _check_origin(request, settings)
+    subscriber = load_callable(settings.subscriber)(connection)
+    try:
+        _identify(request, settings)
+        flags = frozenset(flag.strip().lower() for flag in request.GET)
+        asked = _asked_channels(subscriber, flags)
+        allowed = _narrow(request, asked, settings)
+    except PermissionDenied as denied:
+        # Its text was written by the site for this answer.
+        raise HandshakeError(403, str(denied) or "Permission denied.") from denied
+    refused = dict.fromkeys((name for name in asked if name not in allowed), "not allowed")
+    refused |= dict(_unresolved(request, allowed))
+    _report(request, refused, settings)
+    granted = [name for name in allowed if name not in refused]
+    subscriber.set_pubsub_channels(request, granted)
+    return Grant(subscriber, flags, refused)
+
+
+def _check_origin(request: WSGIRequest, settings: Settings) -> None:
+    origin = request.META.get("HTTP_ORIGIN")
+    if origin is None or _is_good_origin(request, origin, settings):
+        return
+    logger.warning(
+        "Refused a websocket for a page of %r; list it in WS4REDIS_ALLOWED_ORIGINS if it is yours",
+        origin,
+    )
+    raise HandshakeError(403, "This origin may not open websockets here.")
+
+
+def _is_good_origin(request: WSGIRequest, origin: str, settings: Settings) -> bool:
+    parts = urlsplit(origin)
+    if not parts.scheme or not parts.netloc:
+        return False
+    if parts.netloc.lower() == _host(request).lower():
+        return True
+    hosts = [host for host in django_settings.ALLOWED_HOSTS if host != "*"]
+    if django_settings.DEBUG and not django_settings.ALLOWED_HOSTS:
+        hosts = _DEBUG_HOSTS
+    hostname = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    if validate_host(hostname, hosts):
+        return True
+    trusted = [*django_settings.CSRF_TRUSTED_ORIGINS, *settings.allowed_origins]
+    return any(_matches(parts.scheme, parts.netloc, urlsplit(entry)) for entry in trusted)
+
+
+def _host(request: WSGIRequest) -> str:
+    if django_settings.USE_X_FORWARDED_HOST and "HTTP_X_FORWARDED_HOST" in request.META:
+        return str(request.META["HTTP_X_FORWARDED_HOST"])
+    return str(request.META.get("HTTP_HOST", ""))
+
+
+def _matches(scheme: str, netloc: str, entry: Any) -> bool:
+    return bool(scheme == entry.scheme and is_same_domain(netloc, entry.netloc.lstrip("*")))
+
+
+def _identify(request: WSGIRequest, settings: Settings) -> None:
+    """Set ``request.session`` and ``request.user``."""
+    if process_request := load_callable(settings.process_request):
+        process_request(request)
+    elif apps.is_installed("django.contrib.sessions"):
+        _load_session(request)
+    if not hasattr(request, "session"):
+        request.session = None  # type: ignore[assignment]
+    if getattr(request, "user", None) is None:
+        request.user = _anonymous()
+
+
+def _load_session(request: WSGIRequest) -> None:
+    engine = importlib.import_module(django_settings.SESSION_ENGINE)
+    key = request.COOKIES.get(django_settings.SESSION_COOKIE_NAME)
+    request.session = engine.SessionStore(key)
+    if key is None:
+        return
+    # Loading drops the key of a session that does not exist.
+    request.session.get("")
+    if apps.is_installed("django.contrib.auth"):
+        from django.contrib.auth import get_user  # needs the app registry
+
+        request.user = get_user(request)
+
+
+def _anonymous() -> Any:
+    from django.contrib.auth.models import AnonymousUser  # needs the app registry
+
+    return AnonymousUser()
+
+
+def _asked_channels(subscriber: RedisSubscriber, flags: frozenset[str]) -> list[str]:
+    known = [*subscriber.subscription_channels, *subscriber.publish_channels]
+    return [name for name in known if name in flags]
+
+
+def _narrow(request: WSGIRequest, asked: Sequence[str], settings: Settings) -> list[str]:
+    """Let the site's callback reduce the asked channels; whatever goes wrong refuses."""
+    callback = load_callable(settings.allowed_channels)
+    if callback is None:
+        return list(asked)
+    allowed = callback(request, list(asked))
+    if allowed is None:
+        return list(asked)
+    if isinstance(allowed, (str, bytes)) or not isinstance(allowed, Iterable):
+        raise TypeError(f"WS4REDIS_ALLOWED_CHANNELS must return a list of names, got {allowed!r}.")
+    names = set(allowed)
+    return [name for name in asked if name in names]
+
+
+def _unresolved(request: WSGIRequest, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the channels that address nobody, and why."""
+    for name in names:
+        audience = name.partition("-")[2]
+        if audience in ("user", "group") and not request.user.is_authenticated:
+            yield name, "nobody is logged in"
+        elif audience == "session" and not _has_session(request):
+            yield name, "there is no session"
+
+
+def _has_session(request: WSGIRequest) -> bool:
+    session = getattr(request, "session", None)
+    # There the key is the content of the cookie, and changes whenever the session is saved.
+    if session is None or isinstance(session, CookieStore):
+        return False
+    return bool(session.session_key)
+
+
+def _report(request: WSGIRequest, refused: dict[str, str], settings: Settings) -> None:
+    for name, reason in refused.items():
+        logger.warning("%r is refused on %r: %s", name, request.path_info, reason)
+    if refused and settings.refuse_unresolved:
+        reasons = ", ".join(f"{name}: {reason}" for name, reason in refused.items())
+        raise HandshakeError(403, f"Some channels are refused. {reasons}.")

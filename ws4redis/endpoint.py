@@ -1,0 +1,180 @@
+"""One websocket request on a facility, from its handshake to an open connection or a refusal.
+
+Everything that can refuse does so before the upgrade, as an HTTP answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+from wsgiref.util import is_hop_by_hop
+
+from django.db import close_old_connections
+
+from ws4redis import access
+from ws4redis.conf import Settings
+from ws4redis.exceptions import BusError, HandshakeError, TransportError
+from ws4redis.hooks import HookedWebsocket, HookPublisher, overrides
+from ws4redis.loop.facility import Facility, Membership
+from ws4redis.loop.runner import Runner
+from ws4redis.subscriber import RedisSubscriber, SharedPubSub
+from ws4redis.transports import Environ, StartResponse, Transport, find
+from ws4redis.wire import handshake as wire
+
+logger = logging.getLogger(__name__)
+
+REFUSED_HEADER = "X-WS4Redis-Refused"
+
+
+class LoopClient:
+    """A Redis client whose ``pubsub()`` is followed on the loop's link."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def pubsub(self, **_: Any) -> SharedPubSub:
+        """Return an object that collects the channels to follow."""
+        return SharedPubSub()
+
+
+class Endpoint:
+    """The WSGI application that opens websockets.
+
+    Args:
+        settings: Returns the settings of ws4redis.
+        client: Returns a Redis client.
+        runner: Returns the loop of this process, given whether it needs a thread of its own.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        client: Callable[[], Any],
+        runner: Callable[[bool], Runner],
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._runner = runner
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            self._open(environ, start_response)
+        except Exception as error:
+            return _refuse(environ, start_response, _refusal(error))
+        return []
+
+    def _open(self, environ: Environ, start_response: StartResponse) -> None:
+        settings = self._settings()
+        _check_address(environ, settings)
+        handshake = wire.check(wire.Request.from_environ(environ))
+        transport = find(environ, start_response)
+        runner = self._runner(transport.own_thread)
+        connection = LoopClient(self._client())
+        grant = runner.offload(_framed, partial(access.authorize, environ, settings, connection))
+        facility = _join(runner, grant)
+        headers = wire.response_headers(
+            handshake,
+            wire.select_subprotocol(handshake.subprotocols, settings.subprotocols),
+            _refused_header(grant),
+        )
+        _take(transport, headers, runner, facility)
+
+
+def _check_address(environ: Environ, settings: Settings) -> None:
+    path = environ.get("PATH_INFO", "")
+    if not path.startswith(settings.websocket_url) or path == settings.websocket_url:
+        raise HandshakeError(404, f"Websockets are at {settings.websocket_url}<facility>.")
+
+
+def _join(runner: Runner, grant: access.Grant) -> Facility:
+    """Join the granted channels, and let a site's own subscriber say what comes first."""
+    subscriber = grant.subscriber
+    membership = _membership(grant)
+    publisher = None
+    if overrides(subscriber, "publish_message", "release"):
+        publishes = overrides(subscriber, "publish_message")
+        publisher = HookPublisher(subscriber, runner, _framed, publishes=publishes)
+    own_history = overrides(subscriber, "send_persisted_messages", "send_persited_messages")
+    facility = runner.call(runner.prepare, membership, publisher, not own_history)
+    if own_history:
+        websocket = HookedWebsocket(facility, runner)
+        runner.offload(_framed, partial(subscriber.send_persited_messages, websocket))
+    return facility
+
+
+def _membership(grant: access.Grant) -> Membership:
+    subscriber: RedisSubscriber = grant.subscriber
+    return Membership(
+        subscriptions=tuple(name.encode() for name in subscriber.subscriptions),
+        publications=tuple(name.encode() for name in subscriber.publications),
+        echo="echo" in grant.flags,
+        binary="binary" in grant.flags,
+    )
+
+
+def _take(
+    transport: Transport, headers: list[tuple[str, str]], runner: Runner, facility: Facility
+) -> None:
+    """Answer 101 and hand the socket to the loop."""
+    try:
+        sock, early = transport.take(headers)
+    except BaseException:
+        runner.call(facility.leave)
+        raise
+    runner.call(runner.adopt, sock, facility, early)
+
+
+def _framed(function: Callable[[], Any]) -> Any:
+    """Call a function with the care for the database that Django takes around a request."""
+    close_old_connections()
+    try:
+        return function()
+    finally:
+        close_old_connections()
+
+
+def _refused_header(grant: access.Grant) -> list[tuple[str, str]]:
+    if not grant.refused:
+        return []
+    reasons = ", ".join(f"{name} ({reason})" for name, reason in grant.refused.items())
+    return [(REFUSED_HEADER, reasons)]
+
+
+def _refusal(error: Exception) -> HandshakeError:
+    """Return the HTTP answer for whatever went wrong; no foreign text gets into it."""
+    if isinstance(error, HandshakeError):
+        return error
+    if isinstance(error, BusError):
+        logger.error("No websocket can be opened: %s", error)
+        return HandshakeError(503, "Try again later.", (("Retry-After", "2"),))
+    if isinstance(error, TransportError):
+        logger.error("%s", error)
+        return HandshakeError(500, "Websockets are not possible here.")
+    logger.error("A websocket request failed", exc_info=error)
+    return HandshakeError(500, "Internal error.")
+
+
+def _refuse(
+    environ: Environ, start_response: StartResponse, refusal: HandshakeError
+) -> Iterable[bytes]:
+    path = environ.get("PATH_INFO", "")
+    logger.warning("Refused %r with %d: %s", path, refusal.status, refusal.message)
+    body = f"{refusal.message}\n".encode()
+    # PEP 3333 leaves hop-by-hop headers, such as Upgrade, to the server.
+    extra = [header for header in refusal.headers if not is_hop_by_hop(header[0])]
+    start_response(
+        f"{refusal.status} {HTTPStatus(refusal.status).phrase}",
+        [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            *extra,
+        ],
+    )
+    return [body]

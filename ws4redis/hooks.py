@@ -1,0 +1,114 @@
+"""Calls the overridden methods of a site's own subscriber where they can't hold up the hub."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gevent
+
+from ws4redis.loop.dispatcher import encode_auto, encode_binary
+from ws4redis.loop.facility import Facility
+from ws4redis.loop.runner import Runner
+from ws4redis.redis_store import RedisMessage
+from ws4redis.subscriber import RedisSubscriber
+
+logger = logging.getLogger(__name__)
+
+QUEUE_LIMIT = 32
+"""Messages of one client that may wait for its hook before nothing more is read from it."""
+
+Framed = Callable[..., Any]
+"""Calls a function with arguments, with Django's care for its database connections around it."""
+
+
+def overrides(subscriber: RedisSubscriber, *names: str) -> bool:
+    """Return whether a site's subscriber has own versions of any of the methods."""
+    own = type(subscriber)
+    return any(getattr(own, name) is not getattr(RedisSubscriber, name) for name in names)
+
+
+class HookedWebsocket:
+    """What ``send_persisted_messages`` gets: collects before the websocket opens, then sends."""
+
+    def __init__(self, facility: Facility, runner: Runner) -> None:
+        self._facility = facility
+        self._runner = runner
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._facility.is_closed
+
+    def send(self, message: str | bytes, binary: bool | None = None) -> None:
+        """Send a message; may be called from any thread."""
+        self._runner.post(self._send, RedisMessage(message), binary)
+
+    def _send(self, payload: bytes, binary: bool | None) -> None:
+        connection = self._facility.connection
+        if connection is None:
+            self._facility.handover.insert(payload)
+        else:
+            connection.send((encode_binary if binary else encode_auto)(payload))
+
+
+class HookPublisher:
+    """Hands a client's messages to its subscriber, one at a time and in order.
+
+    Args:
+        subscriber: The site's own.
+        runner: The loop.
+        framed: How to call hooks.
+        publishes: Whether the subscriber's ``publish_message`` is to be called.
+    """
+
+    def __init__(
+        self, subscriber: RedisSubscriber, runner: Runner, framed: Framed, *, publishes: bool
+    ) -> None:
+        self._subscriber = subscriber
+        self._runner = runner
+        self._framed = framed
+        self._publishes = publishes
+        self._waiting: deque[bytes] = deque()
+        self._is_busy = False
+
+    def publish(self, facility: Facility, payload: bytes) -> None:
+        """Queue one message for the subscriber; a full queue stops reading from the client."""
+        if not self._publishes:
+            self._runner.uplink.publish(facility, payload)
+            return
+        self._runner.metrics.event("messages.received")
+        self._waiting.append(payload)
+        if len(self._waiting) > QUEUE_LIMIT and facility.connection is not None:
+            facility.connection.pause()
+        if not self._is_busy:
+            self._is_busy = True
+            gevent.spawn(self._work, facility)
+
+    def release(self, facility: Facility) -> None:
+        """Tell the subscriber that its websocket is gone, after its last message."""
+        gevent.spawn(self._release)
+
+    def _work(self, facility: Facility) -> None:
+        while self._waiting:
+            payload = RedisMessage(self._waiting.popleft())
+            facility.expect_return(payload)
+            self._call(partial(self._subscriber.publish_message, payload))
+            if facility.connection is not None and facility.connection.paused:
+                facility.connection.resume()
+        self._is_busy = False
+
+    def _release(self) -> None:
+        while self._is_busy:
+            gevent.sleep(0.05)
+        self._call(self._subscriber.release)
+
+    def _call(self, hook: Callable[[], Any]) -> None:
+        try:
+            self._runner.offload(self._framed, hook)
+        except Exception:
+            self._runner.metrics.event("hooks.failed")
+            logger.exception("%s failed", type(self._subscriber).__qualname__)

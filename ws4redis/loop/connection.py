@@ -1,0 +1,246 @@
+"""One open websocket: the codec, its bounded way out, and its end, driven by the hub's callbacks.
+
+A connection has no greenlet and no timer of its own. Everything here runs on the hub and must not
+block. A connection passes these phases, never back:
+
+* OPEN: messages go both ways.
+* CLOSING: we sent a close frame and wait for the peer's.
+* LINGERING: both close frames are out; what the peer still sends is dropped until it ends, so that
+  the kernel does not reset the socket over unread bytes and lose our close frame (RFC 6455, 7.1.1).
+* CLOSED: the socket is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ws4redis.loop.outbox import Outbox
+from ws4redis.wire import protocol as wire
+from ws4redis.wire.close import CloseCode
+from ws4redis.wire.frames import Opcode, encode_frame
+
+if TYPE_CHECKING:
+    from ws4redis.loop.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+READ_SIZE = 65536
+"""Bytes taken from a socket at once; a client that sends more has to wait for its next turn."""
+
+PING = encode_frame(Opcode.PING, b"")
+_READ, _WRITE = 1, 2
+
+
+class Handler(Protocol):
+    """What a connection is used for; every method runs on the hub and must not block."""
+
+    def on_open(self, connection: Connection) -> None:
+        """The websocket is open; called once, before anything else."""
+
+    def on_message(self, payload: bytes, binary: bool) -> None:
+        """The client sent a message."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """No message comes or goes any more; called once, also if we close."""
+
+
+class Phase(IntEnum):
+    """Where a connection is in its life."""
+
+    OPEN = 0
+    CLOSING = 1
+    LINGERING = 2
+    CLOSED = 3
+
+
+class Connection:
+    """One open websocket.
+
+    Args:
+        sock: A connected socket on which the handshake is done; the connection owns it now.
+        handler: What the connection is used for.
+        registry: The connections of this process, with all that they share.
+    """
+
+    __slots__ = (
+        "_handler",
+        "_outbox",
+        "_protocol",
+        "_reader",
+        "_registry",
+        "_sock",
+        "_writer",
+        "heard",
+        "phase",
+        "places",
+    )
+
+    def __init__(self, sock: socket.socket, handler: Handler, registry: Registry) -> None:
+        self._sock = sock
+        self._handler = handler
+        self._registry = registry
+        self._protocol = wire.Protocol(max_message_size=registry.options.max_message_size)
+        self._outbox: Outbox | None = None
+        self._writer: Any = None
+        self._reader = registry.io(sock.fileno(), _READ)
+        self.phase = Phase.OPEN
+        self.heard = True
+        self.places = (0, 0)
+
+    def open(self, early: bytes = b"") -> None:
+        """Start the traffic.
+
+        Args:
+            early: Bytes that the client sent together with its handshake.
+        """
+        self._handler.on_open(self)
+        if early:
+            self._receive(early)
+        if self.phase is not Phase.CLOSED:
+            self._reader.start(self._on_readable)
+
+    def send(self, data: bytes) -> None:
+        """Send encoded frames; what the socket does not take waits in the outbox.
+
+        A client for which too much waits is disconnected. Nothing happens once the end has begun.
+        """
+        if self.phase is Phase.OPEN:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._outbox is not None:
+            self._enqueue(data)
+            return
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._lose()
+            return
+        if sent != len(data):
+            self._enqueue(data[sent:])
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Start the closing handshake; nothing is delivered any more."""
+        if self.phase is Phase.OPEN:
+            self._end(Phase.CLOSING, code, reason)
+            self._protocol.close(code, reason)
+            self._send_control()
+
+    def abort(self) -> None:
+        """Drop the socket without a word."""
+        self._lose()
+
+    def ping(self) -> None:
+        """Ask whether the peer is still there."""
+        self.send(PING)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is read from the client at present."""
+        return not self._reader.active
+
+    def pause(self) -> None:
+        """Stop reading; the client's messages then wait in the network."""
+        self._reader.stop()
+
+    def resume(self) -> None:
+        """Read again after ``pause()``."""
+        if self.phase is not Phase.CLOSED:
+            self.heard = True
+            self._reader.start(self._on_readable)
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._sock.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
+        if not data:
+            self._lose()
+            return
+        self.heard = True
+        try:
+            for event in self._protocol.receive_data(data):
+                self._handle(event)
+        except Exception:
+            logger.exception("The handler of a websocket failed; it is closed with 1011")
+            self.close(CloseCode.INTERNAL_ERROR)
+        self._send_control()
+
+    def _handle(self, event: wire.Event) -> None:
+        if isinstance(event, wire.Message):
+            if self.phase is Phase.OPEN:
+                self._handler.on_message(event.payload, event.binary)
+        elif isinstance(event, wire.Closed):
+            self._end(Phase.LINGERING, event.code, event.reason)
+
+    def _send_control(self) -> None:
+        if data := self._protocol.data_to_send():
+            self._write(data)
+        if self.phase is Phase.LINGERING and self._outbox is None:
+            self._shut()
+
+    def _enqueue(self, data: bytes) -> None:
+        if self._outbox is None:
+            self._outbox = Outbox(self._registry.options.outbox_size)
+            self._writer = self._registry.io(self._sock.fileno(), _WRITE)
+            self._writer.start(self._on_writable)
+        if not self._outbox.append(data):
+            self._registry.metrics.event("connections.slow")
+            logger.warning("A client is too slow: %d bytes wait; disconnected", len(self._outbox))
+            self._lose()
+
+    def _on_writable(self) -> None:
+        outbox = self._outbox
+        if outbox is None:
+            return
+        try:
+            outbox.consume(self._sock.send(outbox.head()))
+        except BlockingIOError:
+            return
+        except OSError:
+            self._lose()
+            return
+        if not outbox:
+            self._drop_outbox()
+            if self.phase is Phase.LINGERING:
+                self._shut()
+
+    def _drop_outbox(self) -> None:
+        if self._writer is not None:
+            self._writer.stop()
+            self._writer.close()
+        self._writer = self._outbox = None
+
+    def _shut(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._lose()
+
+    def _lose(self) -> None:
+        if self.phase is Phase.CLOSED:
+            return
+        self._end(Phase.CLOSED, CloseCode.ABNORMAL, "")
+        self._drop_outbox()
+        self._reader.stop()
+        self._reader.close()
+        self._sock.close()
+        self._registry.discard(self)
+
+    def _end(self, phase: Phase, code: int, reason: str) -> None:
+        """Enter a later phase; tell the handler when messages end."""
+        was_open = self.phase is Phase.OPEN
+        self.phase = max(self.phase, phase)
+        if was_open:
+            self._registry.closing(self)
+            self._handler.on_close(code, reason)

@@ -1,0 +1,158 @@
+"""A websocket that follows channels: what Redis delivers goes out, what comes in is published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ws4redis.loop.connection import Connection, Phase
+from ws4redis.loop.dispatcher import Dispatcher, encode_auto, encode_binary
+from ws4redis.loop.echo import Unreturned
+from ws4redis.loop.handover import Handover
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Which channels a websocket reads and writes, and how."""
+
+    subscriptions: tuple[bytes, ...] = ()
+    """Channels whose messages it gets."""
+    publications: tuple[bytes, ...] = ()
+    """Channels on which its own messages are published."""
+    echo: bool = False
+    """Whether it gets its own messages back."""
+    binary: bool = False
+    """Whether all messages go out as binary."""
+
+
+class Publisher(Protocol):
+    """Publishes what websockets send; runs on the hub and must not block."""
+
+    def publish(self, facility: Facility, payload: bytes) -> None:
+        """Take over one message of a websocket."""
+
+    def release(self, facility: Facility) -> None:
+        """The websocket is gone."""
+
+
+class Facility:
+    """The handler of one websocket on a facility; it is also its receiver while that is needed.
+
+    Args:
+        membership: The channels.
+        dispatcher: Where the channels are joined.
+        publisher: Takes the client's messages.
+        heartbeat: Text which, when a client sends it, is no message.
+        hold_limit: Bytes that may be held until the websocket is open.
+    """
+
+    __slots__ = (
+        "_dispatcher",
+        "_handover",
+        "_heartbeat",
+        "_publisher",
+        "_unreturned",
+        "connection",
+        "membership",
+    )
+
+    def __init__(
+        self,
+        membership: Membership,
+        *,
+        dispatcher: Dispatcher,
+        publisher: Publisher,
+        heartbeat: bytes | None,
+        hold_limit: int,
+    ) -> None:
+        self.membership = membership
+        self.connection: Connection | None = None
+        self._dispatcher = dispatcher
+        self._publisher = publisher
+        self._heartbeat = heartbeat
+        self._handover: Handover | None = Handover(hold_limit)
+        self._unreturned: Unreturned | None = None
+
+    @property
+    def handover(self) -> Handover:
+        """What arrives until the websocket is open.
+
+        Raises:
+            RuntimeError: It is open already.
+        """
+        if self._handover is None:
+            raise RuntimeError("The websocket is open, there is nothing to hand over any more.")
+        return self._handover
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the websocket was open and is so no more."""
+        return self.connection is not None and self.connection.phase is not Phase.OPEN
+
+    def join(self) -> None:
+        """Hold the messages of all channels back until the websocket is open."""
+        for channel in self.membership.subscriptions:
+            self._dispatcher.join(channel, self)
+
+    def leave(self) -> None:
+        """Give all channels back."""
+        for channel in self.membership.subscriptions:
+            self._dispatcher.leave(channel, self)
+        self._publisher.release(self)
+
+    def accept(self, channel: bytes, payload: bytes) -> bytes:
+        """Look at one message; return the frame to send for it now, if any."""
+        if self._handover is not None:
+            self._handover.hold(channel, payload)
+            return b""
+        if self._unreturned is not None and self._unreturned.swallow(channel, payload):
+            if not self._unreturned.awaits(channel) and self.connection is not None:
+                self._settle(channel, self.connection)
+            return b""
+        return self._encode(payload)
+
+    def on_open(self, connection: Connection) -> None:
+        """Deliver what was held, then go live."""
+        self.connection = connection
+        payloads, self._handover = self.handover.merged(), None
+        if payloads:
+            connection.send(b"".join(map(self._encode, payloads)))
+        for channel in self.membership.subscriptions:
+            if connection.phase is Phase.OPEN:
+                self._settle(channel, connection)
+
+    def on_message(self, payload: bytes, binary: bool) -> None:
+        """Publish what the client sent, unless it is a heartbeat."""
+        if payload != self._heartbeat:
+            self._publisher.publish(self, payload)
+
+    def on_close(self, code: int, reason: str) -> None:
+        """Leave all channels."""
+        self.leave()
+
+    def expect_return(self, payload: bytes) -> None:
+        """Swallow one equal message on each channel that is both written and read, unless echoed.
+
+        To be called just before the message is published.
+        """
+        if self.membership.echo or self.connection is None:
+            return
+        for channel in set(self.membership.publications) & set(self.membership.subscriptions):
+            if self._unreturned is None:
+                self._unreturned = Unreturned()
+            if not self._unreturned.awaits(channel):
+                self._dispatcher.unsettle(channel, self, self.connection)
+            self._unreturned.expect(channel, payload)
+
+    def forget_returns(self) -> None:
+        """Swallow nothing any more, as after a loss of the link to Redis."""
+        if self._unreturned is None or self.connection is None:
+            return
+        for channel in self._unreturned.clear():
+            self._settle(channel, self.connection)
+
+    def _settle(self, channel: bytes, connection: Connection) -> None:
+        self._dispatcher.settle(channel, self, connection, binary=self.membership.binary)
+
+    def _encode(self, payload: bytes) -> bytes:
+        return encode_binary(payload) if self.membership.binary else encode_auto(payload)

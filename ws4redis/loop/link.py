@@ -1,0 +1,40 @@
+"""Opens the link to Redis: redis-py connects and authenticates, the bus goes on with the socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ws4redis.exceptions import BusError
+from ws4redis.loop.bus import Link
+
+CLIENT_NAME = "ws4redis"
+
+
+def open_link(connection_class: type[Any], options: dict[str, Any], timeout: float) -> Link:
+    """Connect to Redis and speak RESP3; blocks.
+
+    Args:
+        connection_class: One of redis-py's classes for a connection.
+        options: Its arguments.
+        timeout: Seconds for each step, unless the options say otherwise.
+
+    Raises:
+        BusError: Redis can't be reached, refuses us, or is older than 6.
+    """
+    fixed = {"protocol": 3, "client_name": CLIENT_NAME, "retry": Retry(NoBackoff(), 0)}
+    defaults = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    connection = connection_class(**{**defaults, **options, **fixed})
+    try:
+        connection.connect()
+    except (redis.RedisError, OSError) as error:
+        raise BusError(f"Redis can't be used: {error}") from error
+    # redis-py offers no public way to the socket. All answers to its greeting were read.
+    link: Any = connection._sock
+    link.setblocking(False)
+    # The connection closes its socket when it is collected: leave it none.
+    connection._sock = None
+    return link  # type: ignore[no-any-return]

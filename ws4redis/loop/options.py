@@ -1,0 +1,29 @@
+"""What one process's websocket loop may consume, and how often it beats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """Values that all websockets of a process share."""
+
+    heartbeat: bytes | None = None
+    """Text sent to each client on an interval; None sends nothing."""
+    heartbeat_interval: float = 4.0
+    """Seconds between two heartbeats to one client."""
+    ping_interval: float = 25.0
+    """Seconds between two pings to one client."""
+    close_timeout: float = 5.0
+    """Seconds for which a closing websocket waits for its peer."""
+    max_message_size: int = 2**20
+    """Bytes of the largest message that a client may send."""
+    outbox_size: int = 2**20
+    """Bytes that may wait for one slow client."""
+    expire: int = 0
+    """Seconds for which a message from a client is persisted; 0 for not at all."""
+    redis_timeout: float = 2.0
+    """Seconds that a new websocket waits for its channels."""
+    hook_threads: int = 10
+    """Threads for code that may block."""

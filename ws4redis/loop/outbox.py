@@ -1,0 +1,45 @@
+"""The bounded way out of a websocket whose socket would block."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Outbox:
+    """Bytes that wait until the socket takes them.
+
+    Args:
+        limit: Bytes that may wait.
+    """
+
+    __slots__ = ("_chunks", "_limit", "_size")
+
+    def __init__(self, limit: int) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._limit = limit
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def append(self, data: bytes) -> bool:
+        """Add bytes; return whether they are within the limit."""
+        self._chunks.append(data)
+        self._size += len(data)
+        return self._size <= self._limit
+
+    def head(self) -> bytes:
+        """Return all bytes that wait, as one piece for one ``send()``."""
+        if len(self._chunks) > 1:
+            joined = b"".join(self._chunks)
+            self._chunks.clear()
+            self._chunks.append(joined)
+        return self._chunks[0] if self._chunks else b""
+
+    def consume(self, count: int) -> None:
+        """Drop the first bytes of ``head()``, which the socket has taken."""
+        rest = self.head()[count:]
+        self._chunks.clear()
+        self._size = len(rest)
+        if rest:
+            self._chunks.append(rest)

@@ -1,0 +1,101 @@
+"""All open websockets of a process, and the one timer that beats, pings and buries them."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ws4redis.loop.connection import Connection, Handler
+from ws4redis.loop.options import Options
+from ws4redis.loop.wheel import Wheel
+from ws4redis.metrics import Metrics
+from ws4redis.wire.protocol import encode_message
+
+TICK = 0.1
+"""Seconds between two turns of the wheels: fine enough that no turn serves too many at once."""
+
+
+class Registry:
+    """The open websockets of a process.
+
+    Args:
+        options: What the websockets share.
+        metrics: Where events are counted.
+        io: Makes a watcher for ``(descriptor, events)``; ``hub.loop.io``.
+    """
+
+    def __init__(self, options: Options, metrics: Metrics, io: Callable[[int, int], Any]) -> None:
+        self.options = options
+        self.metrics = metrics
+        self.io = io
+        self._open: set[Connection] = set()
+        self._ending: dict[Connection, int] = {}
+        self._now = 0
+        self._pings: Wheel[Connection] = Wheel(_turns(options.ping_interval))
+        self._beats: Wheel[Connection] = Wheel(_turns(options.heartbeat_interval))
+        self._beat = encode_message(options.heartbeat, binary=False) if options.heartbeat else None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(tuple(self._open))
+
+    def adopt(self, sock: socket.socket, handler: Handler, early: bytes = b"") -> Connection:
+        """Turn a socket on which the handshake is done into an open websocket.
+
+        Args:
+            sock: The socket; it belongs to the connection from here on.
+            handler: What the connection is used for.
+            early: Bytes that the client sent together with its handshake.
+        """
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(sock, handler, self)
+        connection.places = (self._pings.add(connection), self._beats.add(connection))
+        self._open.add(connection)
+        self.metrics.event("connections.opened")
+        connection.open(early)
+        return connection
+
+    def closing(self, connection: Connection) -> None:
+        """Stop to beat and ping a connection; drop it if it isn't gone in time."""
+        ping, beat = connection.places
+        self._pings.discard(connection, ping)
+        self._beats.discard(connection, beat)
+        self._ending[connection] = self._now + _turns(self.options.close_timeout)
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection whose socket is gone."""
+        self._open.discard(connection)
+        self._ending.pop(connection, None)
+        self.metrics.event("connections.closed")
+
+    def tick(self) -> None:
+        """Do what one turn of the wheels asks for; to be called every ``TICK`` seconds."""
+        self._now += 1
+        for connection in self._pings.turn():
+            self._check(connection)
+        beats = self._beats.turn()
+        if self._beat is not None:
+            for connection in beats:
+                connection.send(self._beat)
+        # Deadlines are in the order of entry, as all are equally long.
+        late = itertools.takewhile(lambda item: item[1] <= self._now, self._ending.items())
+        for connection, _ in tuple(late):
+            connection.abort()
+
+    def _check(self, connection: Connection) -> None:
+        if connection.heard or connection.paused:
+            connection.heard = False
+            connection.ping()
+        else:
+            self.metrics.event("connections.silent")
+            connection.abort()
+
+
+def _turns(seconds: float) -> int:
+    return max(1, round(seconds / TICK))

@@ -1,0 +1,213 @@
+"""The websocket loop of one process: its hub, what runs on it, and the ways in from elsewhere.
+
+Under a gevent server the loop lives on the server's hub. In any other process it has a daemon
+thread with a hub of its own. All parts of the loop run on that hub only; ``call`` gets there from
+any thread, and ``offload`` runs code that may block where it can't hold the hub up: in a thread of
+a pool, or, where the process is monkey-patched, in the calling greenlet. (In a patched process
+threads of a pool can't be used: code in them would switch to greenlets of another thread.)
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import gevent
+import gevent.event
+import gevent.hub
+import gevent.monkey
+import gevent.threadpool
+
+from ws4redis.exceptions import BusError
+from ws4redis.loop.bus import Bus, Link
+from ws4redis.loop.connection import Connection
+from ws4redis.loop.dispatcher import Dispatcher
+from ws4redis.loop.facility import Facility, Membership, Publisher
+from ws4redis.loop.handover import Delivery
+from ws4redis.loop.options import Options
+from ws4redis.loop.registry import TICK, Registry
+from ws4redis.loop.uplink import Uplink
+from ws4redis.metrics import Metrics
+from ws4redis.wire.close import CloseCode
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+STOP_TIMEOUT = 2.0
+"""Seconds that a stopping loop waits for its clients to say goodbye."""
+
+_get_ident = gevent.monkey.get_original("_thread", "get_ident")
+
+
+class Runner:
+    """Holds the websockets of this process.
+
+    Args:
+        options: What the websockets share.
+        connect: Opens the link to Redis; may block.
+        metrics: Where events are counted.
+    """
+
+    def __init__(self, options: Options, connect: Callable[[], Link], metrics: Metrics) -> None:
+        self.options = options
+        self.metrics = metrics
+        self.bus = Bus(lambda: self.offload(connect), self, metrics)
+        self.dispatcher = Dispatcher(
+            self.bus.subscribe, self.bus.unsubscribe, lambda: gevent.sleep(0), metrics
+        )
+        self.uplink = Uplink(self.bus, options.expire, metrics)
+        self.registry: Registry
+        self._is_patched = gevent.monkey.is_module_patched("socket")
+
+    def start(self, *, own_thread: bool) -> None:
+        """Begin, on the hub of the calling thread or in a daemon thread."""
+        if not own_thread:
+            self._begin()
+            return
+        ready = threading.Event()
+        threading.Thread(
+            target=self._run_thread, args=(ready,), name="ws4redis-loop", daemon=True
+        ).start()
+        ready.wait()
+
+    def stop(self, code: int = CloseCode.GOING_AWAY) -> None:
+        """Say goodbye to all websockets, give them a moment to answer, and drop the rest."""
+        self.call(self._stop, code)
+
+    def call(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Run something on the hub and return its result; may be called from any thread."""
+        if _get_ident() == self._thread:
+            return function(*args)
+        future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+        self._hub.loop.run_callback_threadsafe(gevent.spawn, _fulfil, future, function, args)
+        return future.result()
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        """Run something that does not block on the hub, soon; may be called from any thread."""
+        self._hub.loop.run_callback_threadsafe(function, *args)
+
+    def offload(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Run code that may block, without holding up the hub, and return its result."""
+        if self._is_patched or _get_ident() != self._thread:
+            return function(*args)
+        result: Result = self._pool.apply(function, args)
+        return result
+
+    def prepare(
+        self, membership: Membership, publisher: Publisher | None = None, persisted: bool = True
+    ) -> Facility:
+        """Join the channels of a websocket that is about to open; runs on the hub.
+
+        From its return on, nothing that is published on the channels is lost to the websocket.
+
+        Args:
+            membership: The channels.
+            publisher: Takes the client's messages; by default they go to Redis.
+            persisted: Whether the last message of each channel is to be delivered first.
+
+        Raises:
+            BusError: Redis is away, or too much was published meanwhile.
+        """
+        self.bus.wait_connected(self.options.redis_timeout)
+        facility = Facility(
+            membership,
+            dispatcher=self.dispatcher,
+            publisher=publisher or self.uplink,
+            heartbeat=self.options.heartbeat,
+            hold_limit=self.options.outbox_size,
+        )
+        facility.join()
+        try:
+            self._synchronize(facility, persisted)
+        except BaseException:
+            facility.leave()
+            raise
+        return facility
+
+    def adopt(self, sock: socket.socket, facility: Facility, early: bytes) -> Connection:
+        """Open a websocket whose handshake is done; runs on the hub."""
+        return self.registry.adopt(sock, facility, early)
+
+    def on_connected(self) -> Iterable[bytes]:
+        """Let waiting clients go on; called by the bus."""
+        self.uplink.retry()
+        return self.dispatcher.channels
+
+    def on_messages(self, deliveries: Sequence[Delivery]) -> None:
+        """Deliver messages; called by the bus."""
+        self.dispatcher.dispatch(deliveries)
+
+    def on_lost(self) -> None:
+        """Await nothing that was on its way; called by the bus."""
+        self.dispatcher.forget_returns()
+
+    def _run_thread(self, ready: threading.Event) -> None:
+        self._begin()
+        ready.set()
+        gevent.event.Event().wait()
+
+    def _begin(self) -> None:
+        self._thread = _get_ident()
+        self._hub = gevent.hub.get_hub()
+        self._pool = gevent.threadpool.ThreadPool(self.options.hook_threads, hub=self._hub)
+        self.registry = Registry(self.options, self.metrics, self._hub.loop.io)
+        self._timer = self._hub.loop.timer(TICK, repeat=TICK)
+        self._timer.start(self._tick)
+        self.bus.start()
+
+    def _tick(self) -> None:
+        self.registry.tick()
+        self.uplink.retry()
+
+    def _synchronize(self, facility: Facility, persisted: bool) -> None:
+        """Wait for the persisted message of each channel, and so for its subscription."""
+        missing = set(facility.membership.subscriptions)
+        done = gevent.event.AsyncResult()
+
+        def found(channel: bytes, answer: Any) -> None:
+            if isinstance(answer, Exception):
+                done.set_exception(BusError(f"Redis did not give the last message: {answer}"))
+                return
+            facility.handover.found(channel, answer if persisted else None)
+            missing.discard(channel)
+            if not missing:
+                done.set(True)
+
+        for channel in tuple(missing):
+            self.bus.get(channel, partial(found, channel))
+        if missing and not _wait(done, self.options.redis_timeout):
+            raise BusError("Redis did not give the last messages in time.")
+        if facility.handover.overflowed:
+            raise BusError("Too much was published while the websocket was opened.")
+
+    def _stop(self, code: int) -> None:
+        for connection in self.registry:
+            connection.close(code)
+        with gevent.Timeout(STOP_TIMEOUT, False):
+            while len(self.registry):
+                gevent.sleep(TICK / 10)
+        self.bus.stop()
+        self._timer.stop()
+
+
+def _wait(done: Any, timeout: float) -> bool:
+    try:
+        done.get(timeout=timeout)
+    except gevent.Timeout:
+        return False
+    return True
+
+
+def _fulfil(
+    future: concurrent.futures.Future[Result], function: Callable[..., Result], args: Sequence[Any]
+) -> None:
+    try:
+        future.set_result(function(*args))
+    except BaseException as error:
+        future.set_exception(error)

@@ -1,0 +1,78 @@
+"""uWSGI, with ``--gevent`` or with ``--enable-threads``.
+
+Its own websocket API is not used: it keeps one buffer per process for the fragments of all clients
+(unbit/uwsgi #2225), and needs the connection's own greenlet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import select
+import socket
+from typing import Any
+
+import gevent.hub
+
+from ws4redis.exceptions import TransportError
+from ws4redis.transports import Environ, Headers, StartResponse
+from ws4redis.transports.swap import duplicate
+
+
+class UwsgiTransport:
+    """A request in the hands of uWSGI."""
+
+    def __init__(self, uwsgi: Any, start_response: StartResponse) -> None:
+        self._uwsgi = uwsgi
+        self._start_response = start_response
+        self.own_thread = not _option(uwsgi, "gevent")
+
+    def take(self, headers: Headers) -> tuple[socket.socket, bytes]:
+        """See ``Transport.take``; what came before the answer stays in uWSGI's parser."""
+        descriptor = self._uwsgi.connection_fd()
+        taken = duplicate(descriptor)
+        if not self.own_thread:
+            _unregister(descriptor)
+        # Only uWSGI itself may send the answer: after own bytes it would log a 500.
+        write = self._start_response("101 Switching Protocols", headers)
+        write(b"")
+        return taken, b""
+
+
+def recognise(environ: Environ, start_response: StartResponse) -> UwsgiTransport | None:
+    """Return the transport if this server received the request.
+
+    Raises:
+        TransportError: uWSGI runs without an option that websockets need.
+    """
+    if "uwsgi.version" not in environ:
+        return None
+    import uwsgi  # exists only inside of a uWSGI process
+
+    if not _option(uwsgi, "gevent") and not _option(uwsgi, "enable-threads"):
+        raise TransportError(
+            "uWSGI runs without threads: start it with --gevent 100, or with --enable-threads."
+        )
+    return UwsgiTransport(uwsgi, start_response)
+
+
+def _option(uwsgi: Any, name: str) -> bool:
+    return bool(uwsgi.opt.get(name) or uwsgi.opt.get(name.encode()))
+
+
+@functools.cache
+def _hub_epoll(descriptor: int) -> select.epoll:
+    # Kept for good: closing it would close the hub's own descriptor.
+    return select.epoll.fromfd(descriptor)
+
+
+def _unregister(descriptor: int) -> None:
+    """Make the hub forget uWSGI's descriptor.
+
+    The duplicate keeps the file open, so the kernel would not drop it from the hub's epoll set, and
+    libev, which meets a closed descriptor there, would rebuild the whole set for each websocket.
+    """
+    # It is not registered if all bytes of the request were there at once.
+    with contextlib.suppress(FileNotFoundError):
+        _hub_epoll(gevent.hub.get_hub().loop.fileno()).unregister(descriptor)
+        pass

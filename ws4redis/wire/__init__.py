@@ -1,0 +1,1 @@
+"""The codec: RFC 6455 without sockets, clocks or threads."""

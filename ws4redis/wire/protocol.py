@@ -1,0 +1,268 @@
+"""A server's side of one websocket: bytes in, events and bytes out.
+
+Call ``receive_data`` with whatever the socket gave, act on the events, then send what
+``data_to_send`` returns. Nothing that a peer sends raises: a violation queues the fitting close
+frame and ends in ``Closed``. The state moves by ``TRANSITIONS`` only:
+
+* OPEN: both sides send.
+* CLOSING: we sent a close frame and wait for the peer's; its messages are dropped.
+* CLOSED: the peer's close frame came, or it broke the protocol; all further input is ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ws4redis.exceptions import InvalidPayload, PayloadTooBig, ProtocolError
+from ws4redis.wire.close import CloseCode, decode_close, encode_close
+from ws4redis.wire.frames import Header, Opcode, encode_frame, parse_header
+from ws4redis.wire.masking import Utf8, Validator, unmask
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A complete message."""
+
+    payload: bytes
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The peer asked for a pong, which is queued already."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The peer answered a ping."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing more comes: with the peer's close code, or with ours if it broke the protocol."""
+
+    code: int
+    reason: str
+
+
+Event = Message | Ping | Pong | Closed
+
+
+class State(Enum):
+    """Where a websocket is in its life."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+TRANSITIONS = {
+    State.OPEN: frozenset({State.CLOSING, State.CLOSED}),
+    State.CLOSING: frozenset({State.CLOSED}),
+    State.CLOSED: frozenset[State](),
+}
+
+
+class _Incoming:
+    """A message of which some fragments came."""
+
+    __slots__ = ("parts", "size", "validator")
+
+    def __init__(self, opcode: int) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.validator: Validator | None = Utf8() if opcode == Opcode.TEXT else None
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            InvalidPayload: The text can't become valid any more.
+        """
+        if self.validator is not None and not self.validator.feed(data):
+            raise InvalidPayload("Text that is not UTF-8.")
+        self.parts.append(data)
+        self.size += len(data)
+
+    def finish(self) -> Message:
+        """Return the complete message.
+
+        Raises:
+            InvalidPayload: The text ends within a character.
+        """
+        if self.validator is not None and not self.validator.is_complete:
+            raise InvalidPayload("Text that ends within a character.")
+        return Message(b"".join(self.parts), self.validator is None)
+
+
+class _Partial:
+    """A data frame whose payload has not all come."""
+
+    __slots__ = ("fin", "mask", "missing")
+
+    def __init__(self, header: Header) -> None:
+        self.fin = header.fin
+        self.mask = header.mask
+        self.missing = header.length
+
+
+class Protocol:
+    """The codec of one websocket.
+
+    Args:
+        max_message_size: Bytes of the largest message that the peer may send.
+    """
+
+    __slots__ = ("_buffer", "_incoming", "_max_message_size", "_output", "_partial", "_state")
+
+    def __init__(self, *, max_message_size: int = 2**20) -> None:
+        self._max_message_size = max_message_size
+        self._buffer = b""
+        self._output = b""
+        self._incoming: _Incoming | None = None
+        self._partial: _Partial | None = None
+        self._state = State.OPEN
+
+    @property
+    def state(self) -> State:
+        """Where the websocket is in its life."""
+        return self._state
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take bytes from the peer, cut anywhere; return what they mean."""
+        events: list[Event] = []
+        if self._state is State.CLOSED:
+            return events
+        try:
+            self._parse(self._buffer + data if self._buffer else data, events)
+        except ProtocolError as error:
+            self._fail(error, events)
+        return events
+
+    def receive_eof(self) -> list[Event]:
+        """Note that the peer's side of the connection ended."""
+        if self._state is State.CLOSED:
+            return []
+        self._enter(State.CLOSED)
+        return [Closed(CloseCode.ABNORMAL, "")]
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Queue a close frame; nothing happens if one was sent already.
+
+        Raises:
+            ValueError: The code may not be sent.
+        """
+        if self._state is State.OPEN:
+            self._output += encode_frame(Opcode.CLOSE, encode_close(code, reason))
+            self._enter(State.CLOSING)
+
+    def data_to_send(self) -> bytes:
+        """Take the bytes that are to be sent now."""
+        data, self._output = self._output, b""
+        return data
+
+    def _enter(self, state: State) -> None:
+        if state not in TRANSITIONS[self._state]:
+            raise RuntimeError(f"A websocket can't go from {self._state} to {state}.")
+        self._state = state
+
+    def _parse(self, data: bytes, events: list[Event]) -> None:
+        position = 0
+        while position < len(data) and self._state is not State.CLOSED:
+            if self._partial is not None:
+                position = self._continue(data, position, self._partial, events)
+                continue
+            header = parse_header(data[position : position + 14])
+            if header is None:
+                break
+            self._check(header)
+            start = position + header.size
+            end = start + header.length
+            if end > len(data):
+                if header.is_control:
+                    break
+                # A large payload is taken as it comes, so that bad text is noticed at once.
+                self._partial = _Partial(header)
+                position = start
+                continue
+            self._take(header, unmask(data[start:end], header.mask), events)
+            position = end
+        self._buffer = data[position:] if self._state is not State.CLOSED else b""
+
+    def _check(self, header: Header) -> None:
+        """Refuse a frame that can't stand here, or whose message becomes too big."""
+        if header.is_control:
+            return
+        if header.opcode == Opcode.CONTINUATION:
+            if self._incoming is None:
+                raise ProtocolError(CloseCode.PROTOCOL_ERROR, "A continuation of nothing.")
+            size = self._incoming.size + header.length
+        else:
+            if self._incoming is not None:
+                raise ProtocolError(CloseCode.PROTOCOL_ERROR, "A message within a message.")
+            size = header.length
+        if size > self._max_message_size:
+            raise PayloadTooBig("The message is too big.")
+        if header.opcode != Opcode.CONTINUATION:
+            self._incoming = _Incoming(header.opcode)
+
+    def _continue(self, data: bytes, position: int, partial: _Partial, events: list[Event]) -> int:
+        """Take more of a data frame; return the position after it."""
+        piece = data[position : position + partial.missing]
+        self._add(unmask(piece, partial.mask))
+        partial.missing -= len(piece)
+        turn = len(piece) % 4
+        partial.mask = partial.mask[turn:] + partial.mask[:turn]
+        if not partial.missing:
+            self._partial = None
+            self._finish(fin=partial.fin, events=events)
+        return position + len(piece)
+
+    def _take(self, header: Header, payload: bytes, events: list[Event]) -> None:
+        """Take a complete frame."""
+        if not header.is_control:
+            self._add(payload)
+            self._finish(fin=header.fin, events=events)
+        elif header.opcode == Opcode.PING:
+            if self._state is State.OPEN:
+                self._output += encode_frame(Opcode.PONG, payload)
+            events.append(Ping(payload))
+        elif header.opcode == Opcode.PONG:
+            events.append(Pong(payload))
+        else:
+            self._receive_close(payload, events)
+
+    def _add(self, payload: bytes) -> None:
+        if self._incoming is not None:
+            self._incoming.add(payload)
+
+    def _finish(self, *, fin: bool, events: list[Event]) -> None:
+        """Emit the message if this was its last frame."""
+        if fin and self._incoming is not None:
+            message, self._incoming = self._incoming.finish(), None
+            if self._state is State.OPEN:
+                events.append(message)
+
+    def _receive_close(self, payload: bytes, events: list[Event]) -> None:
+        code, reason = decode_close(payload)
+        # Section 5.5.1: the endpoint that did not close first answers with the same code.
+        self.close(code)
+        self._enter(State.CLOSED)
+        events.append(Closed(code, reason))
+
+    def _fail(self, error: ProtocolError, events: list[Event]) -> None:
+        self.close(error.close_code, error.reason)
+        self._enter(State.CLOSED)
+        self._buffer = b""
+        self._incoming = self._partial = None
+        events.append(Closed(error.close_code, error.reason))
+
+
+def encode_message(payload: bytes, *, binary: bool) -> bytes:
+    """Return the frame of a message; the same for all websockets that get it."""
+    return encode_frame(Opcode.BINARY if binary else Opcode.TEXT, payload)

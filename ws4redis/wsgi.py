@@ -1,0 +1,99 @@
+"""Composition root: builds the loop from the settings and returns the WSGI applications."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import threading
+from typing import Any
+
+import gevent.monkey
+import redis.connection
+from django.core.handlers.wsgi import WSGIHandler
+
+from ws4redis.conf import Settings, get_settings, redis_options
+from ws4redis.endpoint import Endpoint
+from ws4redis.loop.link import open_link
+from ws4redis.loop.options import Options
+from ws4redis.loop.runner import Runner
+from ws4redis.metrics import Metrics
+from ws4redis.redis_client import get_client
+from ws4redis.transports import WSGIApplication
+
+metrics = Metrics()
+"""The counters of this process."""
+
+_lock = threading.Lock()
+_runners: dict[int, Runner] = {}
+
+
+def get_websocket_application() -> WSGIApplication:
+    """Return the application that serves websockets and nothing else."""
+    return Endpoint(get_settings, get_client, get_runner)
+
+
+def get_application(django_application: WSGIApplication | None = None) -> WSGIApplication:
+    """Return an application that serves websockets below ``WEBSOCKET_URL``, else Django.
+
+    Args:
+        django_application: What answers all other requests; a new Django handler if None.
+    """
+    ordinary = django_application or WSGIHandler()
+    websocket = get_websocket_application()
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        is_websocket = environ.get("PATH_INFO", "").startswith(get_settings().websocket_url)
+        return (websocket if is_websocket else ordinary)(environ, start_response)
+
+    return application
+
+
+def get_runner(own_thread: bool) -> Runner:
+    """Return the loop of this process; starts it at the first call.
+
+    Args:
+        own_thread: Whether it needs a daemon thread, as the server has no hub.
+    """
+    # A server may load the application before it forks, so the process counts.
+    process = os.getpid()
+    with _lock:
+        if process not in _runners:
+            runner = _build(get_settings())
+            runner.start(own_thread=own_thread)
+            _stop_at_exit(runner)
+            _runners.clear()
+            _runners[process] = runner
+        return _runners[process]
+
+
+def _build(settings: Settings) -> Runner:
+    if not gevent.monkey.is_module_patched("socket"):
+        # Sites that follow the old documentation have put gevent's socket there, which fails in
+        # the threads where the loop, and hooks, talk to Redis.
+        vars(redis.connection)["socket"] = socket
+    connection_class, options = redis_options(settings.connection)
+    return Runner(
+        Options(
+            heartbeat=settings.heartbeat.encode() if settings.heartbeat else None,
+            heartbeat_interval=settings.heartbeat_interval,
+            ping_interval=settings.ping_interval,
+            max_message_size=settings.max_message_size,
+            outbox_size=settings.outbox_size,
+            expire=settings.expire or 0,
+            redis_timeout=settings.redis_timeout,
+            hook_threads=settings.hook_threads,
+        ),
+        lambda: open_link(connection_class, options, settings.redis_timeout),
+        metrics,
+    )
+
+
+def _stop_at_exit(runner: Runner) -> None:
+    try:
+        import uwsgi  # exists only inside of a uWSGI process
+    except ImportError:
+        atexit.register(runner.stop)
+    else:
+        # uWSGI ends its workers without Python's own atexit; the hub still runs inside of this.
+        uwsgi.atexit = runner.stop
