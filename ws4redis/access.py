@@ -11,18 +11,19 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.wsgi import WSGIRequest
 from django.http.request import validate_host
 from django.utils.http import is_same_domain
 
+from ws4redis.audiences import Unresolved, own_session, own_user
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
 from ws4redis.subscriber import RedisSubscriber
 
 logger = logging.getLogger(__name__)
 
+_OWN = {"user": own_user, "group": own_user, "session": own_session}
 _DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 
 
@@ -159,19 +160,12 @@ def _narrow(request: WSGIRequest, asked: Sequence[str], settings: Settings) -> l
 def _unresolved(request: WSGIRequest, names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield the channels that address nobody, and why."""
     for name in names:
-        audience = name.partition("-")[2]
-        if audience in ("user", "group") and not request.user.is_authenticated:
-            yield name, "nobody is logged in"
-        elif audience == "session" and not _has_session(request):
-            yield name, "there is no session"
-
-
-def _has_session(request: WSGIRequest) -> bool:
-    session = getattr(request, "session", None)
-    # There the key is the content of the cookie, and changes whenever the session is saved.
-    if session is None or isinstance(session, CookieStore):
-        return False
-    return bool(session.session_key)
+        own = _OWN.get(name.partition("-")[2])
+        try:
+            if own is not None:
+                own(request)
+        except Unresolved as error:
+            yield name, str(error)
 
 
 def _report(request: WSGIRequest, refused: dict[str, str], settings: Settings) -> None:

@@ -91,6 +91,12 @@ def _class(value: Any) -> str | None:
     return wrong
 
 
+def imported_class(value: Any) -> type | None:
+    """Return the class that a setting names by itself or by its dotted path; None if it is none."""
+    imported, _ = _imported(value, optional=False)
+    return imported if isinstance(imported, type) else None
+
+
 def _imported(value: Any, *, optional: bool) -> tuple[Any, str | None]:
     """Resolve a callable or a dotted path to one; return it, and what is wrong with it."""
     if value is None and optional:
@@ -196,8 +202,13 @@ class Settings:
         """
         if problems := list(find_problems(values)):
             raise ImproperlyConfigured(" ".join(message for _, message in problems))
-        names = {django_name(item): item.name for item in dataclasses.fields(cls)}
+        names = {django_name(item): item.name for item in all_fields()}
         return cls(**{names[name]: value for name, value in values.items()})
+
+
+def all_fields() -> tuple[dataclasses.Field[Any], ...]:
+    """Return the fields of ``Settings``."""
+    return dataclasses.fields(Settings)
 
 
 def django_name(item: dataclasses.Field[Any]) -> str:
@@ -207,7 +218,7 @@ def django_name(item: dataclasses.Field[Any]) -> str:
 
 def find_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the check id and the sentence for each unknown name and wrong value."""
-    known = {django_name(item): item for item in dataclasses.fields(Settings)}
+    known = {django_name(item): item for item in all_fields()}
     for name, value in values.items():
         if name not in known:
             yield UNKNOWN_ID, f"{name} is no setting of ws4redis. There are: {', '.join(known)}."

@@ -1,0 +1,96 @@
+"""Publishes messages from any Django code, and fetches persisted ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ws4redis.audiences import Unresolved, own_groups, own_session, own_user
+from ws4redis.channels import Audience, Namespace
+from ws4redis.conf import get_settings
+from ws4redis.redis_client import bus_errors, get_client
+from ws4redis.redis_store import RedisMessage, RedisStore
+
+__all__ = ["RedisPublisher"]
+
+_OWN = {"session": own_session, "user": own_user, "group": own_groups}
+"""In this order ``fetch_message`` looks for ``'any'``, and at last at the broadcast."""
+_AUDIENCES = (*_OWN, "broadcast", "any")
+
+
+class RedisPublisher(RedisStore):
+    """Publishes on the channels of one facility.
+
+    Without arguments it can only fetch.
+
+    Args:
+        facility: The part of a websocket's address after ``WEBSOCKET_URL``.
+        broadcast: Address every websocket with ``subscribe-broadcast``.
+        groups: Groups, or their names, or ``SELF``, whose members are addressed.
+        users: Users, or their names, or ``SELF``.
+        sessions: Keys of sessions, or ``SELF``.
+        request: What ``SELF`` stands for.
+
+    Raises:
+        TypeError: An argument has a wrong type, or ``facility`` is missing.
+        ValueError: An argument addresses nobody.
+    """
+
+    def __init__(self, facility: str | None = None, **audience: Any) -> None:
+        super().__init__(get_client())
+        self._can_publish = facility is not None or bool(audience)
+        if self._can_publish:
+            _check_arguments(facility, audience)
+            self._publishers.update(self._get_message_channels(facility=facility, **audience))
+
+    def fetch_message(
+        self, request: Any, facility: str, audience: str = "any"
+    ) -> RedisMessage | None:
+        """Return the persisted message of the first channel that has one; None if none has.
+
+        Args:
+            request: Whose session, user and groups are looked at; None for the broadcast only.
+            facility: The facility.
+            audience: ``'session'``, ``'user'``, ``'group'``, ``'broadcast'``, or ``'any'`` for all
+                of them in this order. What resolves to nobody is passed over.
+
+        Raises:
+            ValueError: There is no such audience.
+            BusError: Redis is away.
+        """
+        if audience not in _AUDIENCES:
+            raise ValueError(f"audience must be one of {', '.join(_AUDIENCES)}, got {audience!r}.")
+        channels = list(_channels(request, facility, audience))
+        with bus_errors():
+            found = self._connection.mget(channels) if channels else []
+        return next((RedisMessage(value) for value in found if value is not None), None)
+
+    def _publish(self, payload: bytes, seconds: int) -> int:
+        if not self._can_publish:
+            raise ValueError("This RedisPublisher has no facility and no audience to publish to.")
+        return super()._publish(payload, seconds)
+
+
+def _check_arguments(facility: Any, audience: dict[str, Any]) -> None:
+    known = ("broadcast", "groups", "users", "sessions", "request")
+    if unknown := sorted(set(audience) - set(known)):
+        raise TypeError(f"RedisPublisher has no argument {unknown[0]!r}, only {', '.join(known)}.")
+    if not isinstance(facility, str):
+        raise TypeError(f"facility must be a text, got {facility!r}.")
+    if not facility:
+        raise ValueError("facility can't be empty.")
+    if not set(audience) - {"request"}:
+        raise ValueError("Name an audience: broadcast=True, groups=…, users=… or sessions=…")
+
+
+def _channels(request: Any, facility: str, audience: str) -> Iterator[str]:
+    namespace = Namespace(get_settings().prefix or "")
+    for name, own in _OWN.items():
+        if audience in (name, "any"):
+            try:
+                ids = own(request)
+            except Unresolved:
+                continue
+            yield from (namespace.name(Audience(name), facility, item) for item in ids)
+    if audience in ("broadcast", "any"):
+        yield from namespace.names(facility, broadcast=True)

@@ -1,0 +1,71 @@
+"""The Redis client of this process for everything but the loop's one link."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+from django.core.signals import setting_changed
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ws4redis.conf import get_settings, redis_options
+from ws4redis.exceptions import BusError
+
+MAX_CONNECTIONS = 2**16
+"""Connections of the pool; each thread that talks to Redis needs one for that moment."""
+
+_lock = threading.Lock()
+_clients: dict[int, redis.Redis] = {}
+
+
+def get_client() -> redis.Redis:
+    """Return the client of this process; made at the first call, and anew after a fork."""
+    process = os.getpid()
+    client = _clients.get(process)
+    if client is None:
+        with _lock:
+            client = _clients.get(process) or _make()
+            _clients[process] = client
+    return client
+
+
+@contextmanager
+def bus_errors() -> Iterator[None]:
+    """Turn whatever goes wrong between us and Redis into one documented error.
+
+    Raises:
+        BusError: Redis can't be reached, does not answer in time, or refuses.
+    """
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise BusError(f"Redis could not be used: {error}") from error
+
+
+def _make() -> redis.Redis:
+    settings = get_settings()
+    connection_class, options = redis_options(settings.connection)
+    timeouts = {
+        "socket_timeout": settings.redis_timeout,
+        "socket_connect_timeout": settings.redis_timeout,
+    }
+    pool = redis.ConnectionPool(
+        connection_class=connection_class,
+        max_connections=MAX_CONNECTIONS,
+        # A view waits for its answer: better to fail soon than to try for a minute.
+        retry=Retry(NoBackoff(), 0),
+        **{**timeouts, **options},
+    )
+    return redis.Redis(connection_pool=pool)
+
+
+def _forget_clients(*, setting: str, **_: object) -> None:
+    if setting in ("WS4REDIS_CONNECTION", "WS4REDIS_REDIS_TIMEOUT"):
+        _clients.clear()
+
+
+setting_changed.connect(_forget_clients, dispatch_uid="ws4redis.redis_client")
