@@ -39,6 +39,13 @@ CHECK_INTERVAL = 5.0
 MIN_BACKOFF, MAX_BACKOFF = 0.05, 2.0
 """Seconds between two attempts to connect; the delay doubles and is drawn at random below it."""
 
+PERSIST_AND_PUBLISH = (
+    b"redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) "
+    b"return redis.call('PUBLISH', KEYS[1], ARGV[1])"
+)
+"""Not a MULTI: before 7.2, Redis writes a message that the link itself gets into the middle of the
+answer to EXEC, where no parser can tell them apart."""
+
 _BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 Reply = Callable[[Any], None]
@@ -162,10 +169,7 @@ class Bus:
             return False
         for channel in channels:
             if expire > 0:
-                self._send(b"MULTI")
-                self._send(b"SET", channel, payload, b"EX", b"%d" % expire)
-                self._send(b"PUBLISH", channel, payload)
-                self._send(b"EXEC")
+                self._send(b"EVAL", PERSIST_AND_PUBLISH, b"1", channel, payload, b"%d" % expire)
             else:
                 self._send(b"PUBLISH", channel, payload)
         return True

@@ -96,8 +96,10 @@ class Runner:
         """Run code that may block, without holding up the hub, and return its result."""
         if self._is_patched or _get_ident() != self._thread:
             return function(*args)
-        result: Result = self._pool.apply(function, args)
-        return result
+        # Caught there already: the pool would print what is raised for the caller to handle.
+        outcome: concurrent.futures.Future[Result] = concurrent.futures.Future()
+        self._pool.apply(_fulfil, (outcome, function, args))
+        return outcome.result()
 
     def prepare(
         self, membership: Membership, publisher: Publisher | None = None, persisted: bool = True
