@@ -7,7 +7,7 @@ export class FakeSocket {
   static failing = false;
 
   static get last(): FakeSocket {
-    const socket = FakeSocket.all.at(-1);
+    const socket = FakeSocket.all[FakeSocket.all.length - 1];
     if (socket === undefined) throw new Error("no socket was made");
     return socket;
   }
