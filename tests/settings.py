@@ -1,7 +1,8 @@
-"""Settings of the test project; REDIS_URL is set by tests/conftest.py."""
+"""Settings of the test project; the environment says where Redis and the database are."""
 
 from __future__ import annotations
 
+import json
 import os
 
 SECRET_KEY = "only-for-tests-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -12,7 +13,6 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django.contrib.sessions",
-    "django.contrib.messages",
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
@@ -26,8 +26,13 @@ DATABASES = {
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ROOT_URLCONF = "tests.urls"
+WSGI_APPLICATION = os.environ.get("WS4REDIS_TEST_APPLICATION")
 STATIC_URL = "/static/"
 USE_TZ = True
 WEBSOCKET_URL = "/ws/"
 WS4REDIS_CONNECTION = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
+
+# A test that starts a server of its own hands it settings of its own.
+globals().update(json.loads(os.environ.get("WS4REDIS_TEST_SETTINGS", "{}")))

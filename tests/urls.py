@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+
+def page(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("an ordinary page")
+
+
+urlpatterns = [path("", page)]

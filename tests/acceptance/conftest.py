@@ -1,0 +1,62 @@
+"""Servers that many tests share, and clients."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from tests.acceptance.raw import RawClient
+from tests.servers import RedisServer, Server, serving
+
+KINDS = ("serve", "runserver", "stock-runserver", "uwsgi")
+_numbers = itertools.count()
+
+Open = Callable[..., ClientConnection]
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def server(
+    request: pytest.FixtureRequest, directory: Path, redis_server: RedisServer, users: Any
+) -> Iterator[Server]:
+    with serving(request.param, directory, redis_server.url) as running:
+        yield running
+
+
+@pytest.fixture
+def facility() -> str:
+    """A name that no other test uses."""
+    return f"facility{next(_numbers)}"
+
+
+@pytest.fixture
+def open_websocket() -> Iterator[Open]:
+    """Opens websockets and closes them in the end."""
+    with ExitStack() as stack:
+
+        def opened(url: str, cookie: str = "", **options: Any) -> ClientConnection:
+            headers = {"Cookie": cookie} if cookie else {}
+            headers |= options.pop("headers", {})
+            return stack.enter_context(
+                connect(url, additional_headers=headers, proxy=None, **options)
+            )
+
+        yield opened
+
+
+@pytest.fixture
+def open_raw() -> Iterator[Callable[..., RawClient]]:
+    """Opens websockets by hand and closes them in the end."""
+    with ExitStack() as stack:
+
+        def opened(*arguments: Any, **options: Any) -> RawClient:
+            client = RawClient(*arguments, **options)
+            stack.callback(client.close)
+            return client
+
+        yield opened

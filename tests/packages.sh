@@ -1,0 +1,27 @@
+#!/bin/sh
+# Installs the Debian packages that the tests need and that are missing.
+set -eu
+
+missing=""
+need() { # command package
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+need redis-server redis-server
+need chromium chromium
+need node nodejs
+need npm npm
+need cc gcc
+
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" = 0 ]; then
+    as_root=""
+elif command -v sudo >/dev/null 2>&1; then
+    as_root="sudo"
+else
+    echo "The tests need these packages, please install them:$missing" >&2
+    exit 1
+fi
+# The tests start their own Redis: the package's service must not be started for them.
+$as_root apt-get update -qq
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing
