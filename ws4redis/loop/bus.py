@@ -75,8 +75,11 @@ class Link(Protocol):
 class Listener(Protocol):
     """Whom the bus tells what happens; all runs in the bus's greenlet."""
 
-    def on_connected(self) -> Iterable[bytes]:
-        """The link is there; return the channels to subscribe."""
+    def channels(self) -> Iterable[bytes]:
+        """Return the channels to subscribe on a new link."""
+
+    def on_connected(self) -> None:
+        """The link is there, and all channels are subscribed before what is sent from here on."""
 
     def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Messages arrived together, in this order."""
@@ -203,7 +206,8 @@ class Bus:
         self._metrics.event("bus.restored")
         companions = [gevent.spawn(self._write, link), gevent.spawn(self._check, link)]
         try:
-            self._resubscribe(list(self._listener.on_connected()))
+            self._resubscribe(list(self._listener.channels()))
+            self._listener.on_connected()
             self._read(link)
         except (OSError, hiredis.HiredisError) as error:
             logger.error("The link to Redis broke (%s); connecting again.", error)

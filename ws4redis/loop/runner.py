@@ -136,10 +136,13 @@ class Runner:
         """Open a websocket whose handshake is done; runs on the hub."""
         return self.registry.adopt(sock, facility, early)
 
-    def on_connected(self) -> Iterable[bytes]:
+    def channels(self) -> Iterable[bytes]:
+        """Return the channels that have local receivers; called by the bus."""
+        return self.dispatcher.channels
+
+    def on_connected(self) -> None:
         """Let waiting clients go on; called by the bus."""
         self.uplink.retry()
-        return self.dispatcher.channels
 
     def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Deliver messages; called by the bus."""

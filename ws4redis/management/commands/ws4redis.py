@@ -69,7 +69,7 @@ def open_listener(bind: str) -> socket.socket:
         host, _, port = bind.rpartition(":")
         family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
         return _listen(family, (host.strip("[]"), int(port)))
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise CommandError(f"Can't listen at {bind!r}: {error}") from error
 
 
