@@ -39,20 +39,19 @@ class Grant:
     """Why some of the asked channels are not among the granted ones."""
 
 
-def authorize(environ: dict[str, Any], settings: Settings, connection: Any) -> Grant:
+def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubscriber) -> Grant:
     """Decide about a websocket request; may block, and run the site's own hooks.
 
     Args:
         environ: The WSGI environment of the request.
         settings: The settings of ws4redis.
-        connection: A Redis client for the subscriber.
+        subscriber: Is told the channels that the request gets.
 
     Raises:
         HandshakeError: The request is refused.
     """
     request = WSGIRequest(environ)
     _check_origin(request, settings)
-    subscriber = load_callable(settings.subscriber)(connection)
     try:
         _identify(request, settings)
         flags = frozenset(flag.strip().lower() for flag in request.GET)

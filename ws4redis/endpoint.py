@@ -15,17 +15,18 @@ from wsgiref.util import is_hop_by_hop
 from django.db import close_old_connections
 
 from ws4redis import access
-from ws4redis.conf import Settings
+from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import BusError, HandshakeError, TransportError
-from ws4redis.hooks import HookedWebsocket, HookPublisher, overrides
+from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_source, overrides
 from ws4redis.loop.facility import Facility, Membership
 from ws4redis.loop.runner import Runner
 from ws4redis.subscriber import RedisSubscriber, SharedPubSub
-from ws4redis.transports import Environ, StartResponse, Transport, find
+from ws4redis.transports import Environ, StartResponse, find
 from ws4redis.wire import handshake as wire
 
 logger = logging.getLogger(__name__)
 
+_HISTORY = ("send_persisted_messages", "send_persited_messages")
 REFUSED_HEADER = "X-WS4Redis-Refused"
 
 
@@ -75,15 +76,28 @@ class Endpoint:
         handshake = wire.check(wire.Request.from_environ(environ))
         transport = find(environ, start_response)
         runner = self._runner(transport.own_thread)
-        connection = LoopClient(self._client())
-        grant = runner.offload(_framed, partial(access.authorize, environ, settings, connection))
-        facility = _join(runner, grant)
+        subscriber = self._make_subscriber(settings)
+        grant = runner.offload(_framed, partial(access.authorize, environ, settings, subscriber))
         headers = wire.response_headers(
             handshake,
             wire.select_subprotocol(handshake.subprotocols, settings.subprotocols),
             _refused_header(grant),
         )
-        _take(transport, headers, runner, facility)
+        facility = _join(runner, grant)
+        try:
+            source = _prepare(runner, facility, subscriber)
+            sock, early = transport.take(headers)
+        except BaseException:
+            runner.call(facility.leave)
+            raise
+        runner.call(runner.adopt, sock, facility, early)
+        if source is not None:
+            source.start()
+
+    def _make_subscriber(self, settings: Settings) -> RedisSubscriber:
+        own: type[RedisSubscriber] = load_callable(settings.subscriber)
+        client = self._client()
+        return own(client if has_own_source(own) else LoopClient(client))
 
 
 def _check_address(environ: Environ, settings: Settings) -> None:
@@ -93,41 +107,35 @@ def _check_address(environ: Environ, settings: Settings) -> None:
 
 
 def _join(runner: Runner, grant: access.Grant) -> Facility:
-    """Join the granted channels, and let a site's own subscriber say what comes first."""
+    """Join the granted channels; a site's own subscriber may take the client's messages."""
     subscriber = grant.subscriber
-    membership = _membership(grant)
+    own = type(subscriber)
     publisher = None
-    if overrides(subscriber, "publish_message", "release"):
-        publishes = overrides(subscriber, "publish_message")
+    if overrides(own, "publish_message", "release"):
+        publishes = overrides(own, "publish_message")
         publisher = HookPublisher(subscriber, runner, _framed, publishes=publishes)
-    own_history = overrides(subscriber, "send_persisted_messages", "send_persited_messages")
-    facility = runner.call(runner.prepare, membership, publisher, not own_history)
-    if own_history:
+    persisted = not overrides(own, *_HISTORY)
+    return runner.call(runner.prepare, _membership(grant), publisher, persisted)
+
+
+def _prepare(runner: Runner, facility: Facility, subscriber: RedisSubscriber) -> OwnSource | None:
+    """Let a site's own subscriber say what comes first, and what it reads by itself."""
+    own = type(subscriber)
+    if overrides(own, *_HISTORY) or has_own_source(own):
         websocket = HookedWebsocket(facility, runner)
         runner.offload(_framed, partial(subscriber.send_persited_messages, websocket))
-    return facility
+    return OwnSource(subscriber, facility, runner) if has_own_source(own) else None
 
 
 def _membership(grant: access.Grant) -> Membership:
     subscriber: RedisSubscriber = grant.subscriber
+    followed = () if has_own_source(type(subscriber)) else subscriber.subscriptions
     return Membership(
-        subscriptions=tuple(name.encode() for name in subscriber.subscriptions),
+        subscriptions=tuple(name.encode() for name in followed),
         publications=tuple(name.encode() for name in subscriber.publications),
         echo="echo" in grant.flags,
         binary="binary" in grant.flags,
     )
-
-
-def _take(
-    transport: Transport, headers: list[tuple[str, str]], runner: Runner, facility: Facility
-) -> None:
-    """Answer 101 and hand the socket to the loop."""
-    try:
-        sock, early = transport.take(headers)
-    except BaseException:
-        runner.call(facility.leave)
-        raise
-    runner.call(runner.adopt, sock, facility, early)
 
 
 def _framed(function: Callable[[], Any]) -> Any:

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import gevent
+import redis
 
+from ws4redis.exceptions import BusError
 from ws4redis.loop.dispatcher import encode_auto, encode_binary
 from ws4redis.loop.facility import Facility
 from ws4redis.loop.runner import Runner
 from ws4redis.redis_store import RedisMessage
 from ws4redis.subscriber import RedisSubscriber
+from ws4redis.wire.close import CloseCode
 
 logger = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 32
 """Messages of one client that may wait for its hook before nothing more is read from it."""
 
+OWN_SOURCE_LIMIT = 100
+"""Websockets of a process whose subscribers may read from sources of their own."""
+
 Framed = Callable[..., Any]
 """Calls a function with arguments, with Django's care for its database connections around it."""
 
 
-def overrides(subscriber: RedisSubscriber, *names: str) -> bool:
-    """Return whether a site's subscriber has own versions of any of the methods."""
-    own = type(subscriber)
+def overrides(own: type[RedisSubscriber], *names: str) -> bool:
+    """Return whether a site's subscriber class has own versions of any of the methods."""
     return any(getattr(own, name) is not getattr(RedisSubscriber, name) for name in names)
+
+
+def has_own_source(own: type[RedisSubscriber]) -> bool:
+    """Return whether a site's subscriber class reads by itself, and so needs its own thread."""
+    return overrides(own, "parse_response", "get_file_descriptor")
 
 
 class HookedWebsocket:
@@ -45,7 +56,16 @@ class HookedWebsocket:
 
     def send(self, message: str | bytes, binary: bool | None = None) -> None:
         """Send a message; may be called from any thread."""
-        self._runner.post(self._send, RedisMessage(message), binary)
+        # Waits, so that what is sent before the websocket opens is there when it does.
+        self._runner.call(self._send, RedisMessage(message), binary)
+
+    def close(self, code: int) -> None:
+        """Close the websocket; may be called from any thread."""
+        self._runner.call(self._close, code)
+
+    def _close(self, code: int) -> None:
+        if self._facility.connection is not None:
+            self._facility.connection.close(code)
 
     def _send(self, payload: bytes, binary: bool | None) -> None:
         connection = self._facility.connection
@@ -95,7 +115,7 @@ class HookPublisher:
     def _work(self, facility: Facility) -> None:
         while self._waiting:
             payload = RedisMessage(self._waiting.popleft())
-            facility.expect_return(payload)
+            self._subscriber.announce = partial(self._runner.call, facility.expect_return)
             self._call(partial(self._subscriber.publish_message, payload))
             if facility.connection is not None and facility.connection.paused:
                 facility.connection.resume()
@@ -112,3 +132,49 @@ class HookPublisher:
         except Exception:
             self._runner.metrics.event("hooks.failed")
             logger.exception("%s failed", type(self._subscriber).__qualname__)
+
+
+class OwnSource:
+    """Runs a subscriber that reads from a source of its own, in a thread of its own.
+
+    Args:
+        subscriber: Overrides ``parse_response`` or ``get_file_descriptor``.
+        facility: The websocket that gets what the subscriber reads.
+        runner: The loop.
+
+    Raises:
+        BusError: Too many of them are open.
+    """
+
+    running = 0
+    """Such threads in this process."""
+
+    def __init__(self, subscriber: RedisSubscriber, facility: Facility, runner: Runner) -> None:
+        if OwnSource.running >= OWN_SOURCE_LIMIT:
+            raise BusError(f"{OWN_SOURCE_LIMIT} websockets with sources of their own are open.")
+        self._subscriber = subscriber
+        self._websocket = HookedWebsocket(facility, runner)
+
+    def start(self) -> None:
+        """Begin to read; the websocket is open."""
+        OwnSource.running += 1
+        threading.Thread(target=self._run, name="ws4redis-source", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            while not self._websocket.closed:
+                self._forward_one()
+        except Exception:
+            logger.exception("%s.parse_response failed", type(self._subscriber).__qualname__)
+            self._websocket.close(CloseCode.INTERNAL_ERROR)
+        finally:
+            OwnSource.running -= 1
+            self._subscriber.release()
+
+    def _forward_one(self) -> None:
+        try:
+            answer = self._subscriber.parse_response()
+        except redis.TimeoutError:
+            return
+        if isinstance(answer, (list, tuple)) and answer[0] in (b"message", "message"):
+            self._websocket.send(answer[2])

@@ -7,7 +7,7 @@ nothing is overridden, the loop does the same work itself without leaving its hu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ws4redis.conf import get_settings
@@ -76,6 +76,9 @@ class RedisSubscriber(RedisStore):
     )
     """Flags of an address that ask for a channel to write."""
 
+    announce: Callable[[bytes], object] | None = None
+    """Is told each payload just before it is published; set by the loop."""
+
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
         self._subscription: Any = None
@@ -127,6 +130,11 @@ class RedisSubscriber(RedisStore):
         if self._subscription is not None:
             self._subscription.unsubscribe()
             self._subscription.reset()
+
+    def _publish(self, payload: bytes, seconds: int) -> int:
+        if self.announce is not None:
+            self.announce(payload)
+        return super()._publish(payload, seconds)
 
     def _named(
         self, action: str, request: Any, facility: str, channels: Sequence[str]
