@@ -84,9 +84,7 @@ def answers(path: Path) -> bool:
 
 
 def manage(environment: dict[str, str], *arguments: str) -> None:
-    subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=HERE, env=environment, check=True
-    )
+    subprocess.run([sys.executable, "manage.py", *arguments], cwd=HERE, env=environment, check=True)
 
 
 def free_port(host: str, wanted: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.core.servers.basehttp import WSGIServer
 
 from ws4redis.wsgi import get_application
 
@@ -16,8 +17,16 @@ else:
     )
 
 
+class Server(WSGIServer):
+    """Django's server with room for all the pages that reconnect after a reload."""
+
+    request_queue_size = 1024
+
+
 class Command(Runserver):
     """Django's development server, which also holds websockets."""
+
+    server_cls = Server
 
     def get_handler(self, *args: Any, **options: Any) -> Any:
         """Return the application of the development server, with websockets in front of it."""

@@ -1,0 +1,10 @@
+"""The websocket loop under uWSGI."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.update(DJANGO_SETTINGS_MODULE="settings")
+from ws4redis.uwsgi_runserver import uWSGIWebSocketServer
+
+application = uWSGIWebSocketServer()
