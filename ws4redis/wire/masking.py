@@ -28,7 +28,7 @@ def pure_unmask(data: bytes, mask: bytes) -> bytes:
 
 
 class PureValidator:
-    """Validates by the decoder of the standard library, which fails at the first wrong byte."""
+    """Validates by the decoder of the standard library, with one rule of its own."""
 
     __slots__ = ("_decoder",)
 
@@ -41,7 +41,9 @@ class PureValidator:
             self._decoder.decode(data)
         except UnicodeDecodeError:
             return False
-        return True
+        pending = self._decoder.getstate()[0]
+        # The decoder waits for the third byte of a surrogate, which can't become valid.
+        return not (pending[:1] == b"\xed" and pending[1:] >= b"\xa0")
 
     @property
     def is_complete(self) -> bool:

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.loop.fakes import FakeConnection
+from ws4redis.loop import dispatcher as module
+from ws4redis.loop.dispatcher import Dispatcher, encode_auto, encode_binary
+from ws4redis.metrics import Metrics
+
+
+class Redis:
+    """What the dispatcher asks of the bus."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, bytes]] = []
+        self.pauses = 0
+        self.dispatcher = Dispatcher(
+            lambda channel: self.calls.append(("subscribe", channel)),
+            lambda channel: self.calls.append(("unsubscribe", channel)),
+            self.pause,
+            Metrics(),
+        )
+
+    def pause(self) -> None:
+        self.pauses += 1
+
+
+class Receiver:
+    def __init__(self, connection: Any = None, answer: Any = None) -> None:
+        self.connection = connection
+        self.accepted: list[bytes] = []
+        self.forgot = 0
+        self._answer = answer or (lambda payload: b"")
+
+    def accept(self, channel: bytes, payload: bytes) -> bytes:
+        self.accepted.append(payload)
+        return bytes(self._answer(payload))
+
+    def forget_returns(self) -> None:
+        self.forgot += 1
+
+
+@pytest.fixture
+def redis() -> Redis:
+    return Redis()
+
+
+def settled(redis: Redis, *channels: bytes, binary: bool = False) -> Any:
+    connection: Any = FakeConnection()
+    receiver = Receiver(connection)
+    for channel in channels:
+        redis.dispatcher.join(channel, receiver)
+        redis.dispatcher.settle(channel, receiver, connection, binary=binary)
+    return receiver
+
+
+def test_redis_follows_the_first_and_the_last_receiver(redis: Redis) -> None:
+    first, second = settled(redis, b"a"), settled(redis, b"a")
+    redis.dispatcher.leave(b"a", first)
+    assert redis.calls == [("subscribe", b"a")]
+    redis.dispatcher.leave(b"a", second)
+    redis.dispatcher.leave(b"a", second)
+    assert redis.calls == [("subscribe", b"a"), ("unsubscribe", b"a")]
+    assert list(redis.dispatcher.channels) == []
+
+
+def test_messages_that_arrive_together_are_one_write_for_each_connection(redis: Redis) -> None:
+    both, one = settled(redis, b"a", b"b"), settled(redis, b"b")
+    redis.dispatcher.dispatch([(b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"none", b"4")])
+    assert both.connection.sent == [encode_auto(b"1") + encode_auto(b"2") + encode_auto(b"3")]
+    assert one.connection.sent == [encode_auto(b"2")]
+
+
+def test_a_run_on_one_channel_is_one_write(redis: Redis) -> None:
+    receiver = settled(redis, b"a")
+    redis.dispatcher.dispatch([(b"a", b"1"), (b"a", b"2")])
+    assert receiver.connection.sent == [encode_auto(b"1") + encode_auto(b"2")]
+
+
+def test_a_message_is_encoded_once_whatever_the_number_of_receivers(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[bytes] = []
+    encode = module.encode_message
+    monkeypatch.setattr(
+        module,
+        "encode_message",
+        lambda payload, **options: encoded.append(payload) or encode(payload, **options),
+    )
+    for _ in range(50):
+        settled(redis, b"a")
+    redis.dispatcher.dispatch([(b"a", b"once")])
+    assert encoded == [b"once"]
+
+
+def test_binary_receivers_get_binary_and_others_what_fits(redis: Redis) -> None:
+    text, binary = settled(redis, b"a"), settled(redis, b"a", binary=True)
+    redis.dispatcher.dispatch([(b"a", b"x"), (b"a", b"\xff")])
+    assert text.connection.sent == [b"\x81\x01x\x82\x01\xff"]
+    assert binary.connection.sent == [encode_binary(b"x") + encode_binary(b"\xff")]
+
+
+def test_a_receiver_looks_at_each_message_until_it_settles(redis: Redis) -> None:
+    connection: Any = FakeConnection()
+    receiver = Receiver(connection, lambda payload: payload if payload == b"pass" else b"")
+    redis.dispatcher.join(b"a", receiver)
+    redis.dispatcher.dispatch([(b"a", b"hold"), (b"a", b"pass")])
+    assert receiver.accepted == [b"hold", b"pass"]
+    assert connection.sent == [b"pass"]
+    redis.dispatcher.settle(b"a", receiver, connection, binary=False)
+    redis.dispatcher.dispatch([(b"a", b"direct")])
+    redis.dispatcher.unsettle(b"a", receiver, connection)
+    redis.dispatcher.dispatch([(b"a", b"looked at")])
+    assert receiver.accepted == [b"hold", b"pass", b"looked at"]
+    assert connection.sent == [b"pass", encode_auto(b"direct")]
+
+
+def test_a_receiver_without_a_connection_gets_nothing_sent(redis: Redis) -> None:
+    receiver = Receiver(None, lambda payload: payload)
+    redis.dispatcher.join(b"a", receiver)
+    redis.dispatcher.dispatch([(b"a", b"1")])
+    assert receiver.accepted == [b"1"]
+    redis.dispatcher.leave(b"a", receiver)
+    assert redis.calls[-1] == ("unsubscribe", b"a")
+
+
+def test_receivers_may_leave_while_a_message_is_written(redis: Redis) -> None:
+    receivers = [settled(redis, b"a") for _ in range(5)]
+
+    def leave_all(data: bytes) -> None:
+        for receiver in receivers:
+            redis.dispatcher.leave(b"a", receiver)
+
+    for receiver in receivers:
+        receiver.connection.send = leave_all
+    redis.dispatcher.dispatch([(b"a", b"1")])
+    assert redis.calls[-1] == ("unsubscribe", b"a")
+
+
+def test_a_big_fan_out_is_cut_into_slices(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLICE", 10)
+    for _ in range(35):
+        settled(redis, b"a")
+    redis.dispatcher.dispatch([(b"a", b"1")])
+    assert redis.pauses == 3
+
+
+def test_with_the_link_all_receivers_forget_what_they_await(redis: Redis) -> None:
+    receiver = Receiver()
+    redis.dispatcher.join(b"a", receiver)
+    redis.dispatcher.forget_returns()
+    assert receiver.forgot == 1
