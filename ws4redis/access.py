@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.apps import apps
 from django.conf import settings as django_settings
@@ -80,17 +80,26 @@ def _check_origin(request: WSGIRequest, settings: Settings) -> None:
 
 
 def _is_good_origin(request: WSGIRequest, origin: str, settings: Settings) -> bool:
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     if not parts.scheme or not parts.netloc:
         return False
+    return _is_own_host(request, parts) or _is_trusted(parts, settings)
+
+
+def _is_own_host(request: WSGIRequest, parts: SplitResult) -> bool:
     if parts.netloc.lower() == _host(request).lower():
         return True
     hosts = [host for host in django_settings.ALLOWED_HOSTS if host != "*"]
     if django_settings.DEBUG and not django_settings.ALLOWED_HOSTS:
         hosts = _DEBUG_HOSTS
     hostname = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    if validate_host(hostname, hosts):
-        return True
+    return validate_host(hostname, hosts)
+
+
+def _is_trusted(parts: SplitResult, settings: Settings) -> bool:
     trusted = [*django_settings.CSRF_TRUSTED_ORIGINS, *settings.allowed_origins]
     return any(_matches(parts.scheme, parts.netloc, urlsplit(entry)) for entry in trusted)
 

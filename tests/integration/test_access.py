@@ -1,0 +1,240 @@
+"""Who gets which channels: sessions, users, hooks and origins, on a real database."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.test import Client, override_settings
+
+from ws4redis.access import Grant, authorize
+from ws4redis.conf import get_settings
+from ws4redis.endpoint import LoopClient
+from ws4redis.exceptions import HandshakeError
+from ws4redis.groups import SESSION_KEY
+from ws4redis.subscriber import RedisSubscriber
+
+EVERYTHING = "&".join(
+    f"{action}-{audience}"
+    for action in ("subscribe", "publish")
+    for audience in ("session", "user", "group", "broadcast")
+)
+
+
+def ask(query: str = EVERYTHING, cookie: str = "", path: str = "/ws/foo", **headers: str) -> Grant:
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "HTTP_COOKIE": cookie,
+        "HTTP_HOST": "example.com",
+        "SERVER_NAME": "example.com",
+        "SERVER_PORT": "80",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.url_scheme": "http",
+        **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
+    }
+    return authorize(environ, get_settings(), RedisSubscriber(LoopClient(None)))
+
+
+def refusal(**arguments: Any) -> HandshakeError:
+    with pytest.raises(HandshakeError) as error:
+        ask(**arguments)
+    return error.value
+
+
+def test_a_user_gets_the_channels_of_the_session_the_user_and_the_groups(cookies: Any) -> None:
+    key = cookies["john"].partition("=")[2]
+    grant = ask(cookie=cookies["john"])
+    expected = {"broadcast:foo", "group:chatters:foo", "user:john:foo", f"session:{key}:foo"}
+    assert set(grant.subscriber.subscriptions) == expected
+    assert set(grant.subscriber.publications) == expected
+    assert grant.refused == {}
+
+
+def test_a_visitor_gets_the_broadcast_and_reasons_for_the_rest() -> None:
+    grant = ask()
+    assert grant.subscriber.subscriptions == ("broadcast:foo",)
+    assert grant.refused["subscribe-user"] == "nobody is logged in"
+    assert grant.refused["publish-group"] == "nobody is logged in"
+    assert grant.refused["subscribe-session"] == "there is no saved session"
+
+
+def test_flags_are_read_with_any_value_and_case_and_unknown_ones_ignored() -> None:
+    grant = ask(query="Subscribe-Broadcast=0&echo&what=ever")
+    assert grant.subscriber.subscriptions == ("broadcast:foo",)
+    assert grant.subscriber.publications == ()
+    assert grant.flags == {"subscribe-broadcast", "echo", "what"}
+
+
+@pytest.mark.parametrize("path", ["/ws/a/b", "/ws/a:b", "/ws/ü", "/ws/a/"])
+def test_the_facility_is_all_that_follows_the_address(path: str) -> None:
+    facility = path.removeprefix("/ws/")
+    wsgi_path = path.encode().decode("latin-1")
+    grant = ask(query="subscribe-broadcast", path=wsgi_path)
+    assert grant.subscriber.subscriptions == (f"broadcast:{facility}",)
+
+
+def test_groups_are_read_fresh_and_not_as_of_the_login(users: Any, cookies: Any) -> None:
+    from django.contrib.auth.models import Group
+
+    group = Group.objects.create(name="newcomers")
+    users["paul"].groups.add(group)
+    try:
+        assert "group:newcomers:foo" in ask(cookie=cookies["paul"]).subscriber.subscriptions
+    finally:
+        group.delete()
+    assert ask("subscribe-group", cookies["paul"]).subscriber.subscriptions == ()
+
+
+def test_groups_are_remembered_in_the_session_at_login(users: Any) -> None:
+    client = Client()
+    client.login(username="john", password="secret")
+    assert client.session[SESSION_KEY] == ["chatters"]
+
+
+def test_a_user_who_was_deactivated_or_logged_out_is_nobody(users: Any) -> None:
+    client = Client()
+    client.force_login(users["mary"])
+    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    users["mary"].is_active = False
+    users["mary"].save()
+    try:
+        assert ask("subscribe-user", cookie).refused == {"subscribe-user": "nobody is logged in"}
+    finally:
+        users["mary"].is_active = True
+        users["mary"].save()
+    assert ask("subscribe-user", cookie).refused == {}
+    client.logout()
+    assert set(ask("subscribe-user&subscribe-session", cookie).refused) == {
+        "subscribe-user",
+        "subscribe-session",
+    }
+
+
+def test_what_can_not_be_had_is_a_403_by_a_setting() -> None:
+    with override_settings(WS4REDIS_REFUSE_UNRESOLVED=True):
+        assert ask(query="subscribe-broadcast").refused == {}
+        error = refusal(query="subscribe-user")
+    assert error.status == 403
+    assert "subscribe-user: nobody is logged in" in error.message
+
+
+def only_broadcast(request: Any, channels: Iterable[str]) -> set[str]:
+    return set(channels).intersection(["subscribe-broadcast", "subscribe-group"])
+
+
+def members_only(request: Any, channels: Iterable[str]) -> None:
+    if not request.user.is_authenticated:
+        raise PermissionDenied("Not allowed to subscribe nor to publish on the Websocket!")
+
+
+@pytest.mark.parametrize("by", ["path", "callable"])
+def test_the_two_functions_of_the_documentation_work(by: str, cookies: Any) -> None:
+    functions = [only_broadcast, members_only]
+    named = [f"{__name__}.{f.__name__}" if by == "path" else f for f in functions]
+    with override_settings(WS4REDIS_ALLOWED_CHANNELS=named[0]):
+        grant = ask(query="subscribe-broadcast&publish-broadcast")
+    assert grant.subscriber.subscriptions == ("broadcast:foo",)
+    assert grant.subscriber.publications == ()
+    assert grant.refused == {"publish-broadcast": "not allowed"}
+    with override_settings(WS4REDIS_ALLOWED_CHANNELS=named[1]):
+        assert len(ask(cookie=cookies["john"]).subscriber.subscriptions) == 4
+        error = refusal()
+    assert (error.status, error.message) == (
+        403,
+        "Not allowed to subscribe nor to publish on the Websocket!",
+    )
+
+
+def test_the_function_sees_an_anonymous_user_and_never_none() -> None:
+    seen: list[Any] = []
+
+    def look(request: Any, channels: Any) -> None:
+        seen.append((request.user.is_authenticated, request.session.session_key))
+
+    with override_settings(WS4REDIS_ALLOWED_CHANNELS=look):
+        ask()
+        ask(cookie="sessionid=invented")
+    assert seen == [(False, None), (False, None)]
+
+
+@pytest.mark.parametrize("returned", ["subscribe-broadcast", 3, True])
+def test_a_function_that_returns_no_list_lets_nobody_in(returned: Any) -> None:
+    with (
+        override_settings(WS4REDIS_ALLOWED_CHANNELS=lambda request, channels: returned),
+        pytest.raises(TypeError, match="WS4REDIS_ALLOWED_CHANNELS"),
+    ):
+        ask()
+
+
+def test_the_function_can_not_add_what_was_not_asked() -> None:
+    everything = EVERYTHING.split("&")
+    with override_settings(WS4REDIS_ALLOWED_CHANNELS=lambda request, channels: everything):
+        assert ask(query="subscribe-broadcast").subscriber.publications == ()
+
+
+def test_a_site_may_say_itself_who_asks(users: Any) -> None:
+    def by_token(request: Any) -> None:
+        request.session = None
+        request.user = users["mary"] if request.GET.get("token") == "t" else None
+
+    with override_settings(WS4REDIS_PROCESS_REQUEST=by_token):
+        grant = ask(query="subscribe-user&subscribe-session&token=t")
+        assert grant.subscriber.subscriptions == ("user:mary:foo",)
+        assert set(ask(query="subscribe-user").refused) == {"subscribe-user"}
+
+
+def test_a_site_without_sessions_has_visitors_only() -> None:
+    apps = ["ws4redis", "django.contrib.contenttypes", "django.contrib.auth"]
+    with override_settings(INSTALLED_APPS=apps):
+        assert ask(query="subscribe-broadcast").subscriber.subscriptions == ("broadcast:foo",)
+        assert set(ask("subscribe-session").refused) == {"subscribe-session"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "settings", "good"),
+    [
+        ("http://example.com", {}, True),
+        ("HTTP://EXAMPLE.COM", {}, True),
+        ("http://evil.example", {}, False),
+        ("http://example.com.evil.example", {}, False),
+        ("null", {}, False),
+        ("", {}, False),
+        ("http://", {}, False),
+        ("https://www.site.org", {"ALLOWED_HOSTS": ["www.site.org"]}, True),
+        ("https://www.site.org", {"ALLOWED_HOSTS": [".site.org"]}, True),
+        ("https://www.site.org", {"ALLOWED_HOSTS": ["*"]}, False),
+        ("https://app.org", {"CSRF_TRUSTED_ORIGINS": ["https://app.org"]}, True),
+        ("http://app.org", {"CSRF_TRUSTED_ORIGINS": ["https://app.org"]}, False),
+        ("https://a.app.org", {"CSRF_TRUSTED_ORIGINS": ["https://*.app.org"]}, True),
+        ("https://x.org:8443", {"WS4REDIS_ALLOWED_ORIGINS": ["https://x.org:8443"]}, True),
+        ("https://x.org", {"WS4REDIS_ALLOWED_ORIGINS": ["https://x.org:8443"]}, False),
+        ("http://localhost:8000", {"DEBUG": True, "ALLOWED_HOSTS": []}, True),
+        ("http://[::1]:8000", {"DEBUG": True, "ALLOWED_HOSTS": []}, True),
+        ("http://localhost:8000", {"DEBUG": False, "ALLOWED_HOSTS": []}, False),
+        ("http://[broken", {}, False),
+    ],
+)
+def test_only_pages_of_known_sites_may_open_websockets(
+    origin: str, settings: dict[str, Any], good: bool
+) -> None:
+    with override_settings(**settings):
+        if good:
+            ask(origin=origin)
+        else:
+            assert refusal(origin=origin).status == 403
+
+
+def test_the_host_that_a_proxy_forwards_counts_only_if_django_trusts_it() -> None:
+    request = {"origin": "https://front.org", "x_forwarded_host": "front.org"}
+    with override_settings(USE_X_FORWARDED_HOST=True):
+        ask(**request)
+    assert refusal(**request).status == 403
+
+
+def test_without_an_origin_it_is_no_browser() -> None:
+    assert ask(query="subscribe-broadcast").subscriber.subscriptions
