@@ -19,7 +19,7 @@ from ws4redis.loop.options import Options
 from ws4redis.loop.runner import Runner
 from ws4redis.metrics import Metrics
 from ws4redis.redis_client import get_client
-from ws4redis.transports import WSGIApplication
+from ws4redis.transports import WSGIApplication, uwsgi
 
 metrics = Metrics()
 """The counters of this process."""
@@ -61,7 +61,8 @@ def get_runner(own_thread: bool) -> Runner:
         if process not in _runners:
             runner = _build(get_settings())
             runner.start(own_thread=own_thread)
-            _stop_at_exit(runner)
+            if not uwsgi.at_exit(runner.stop):
+                atexit.register(runner.stop)
             _runners.clear()
             _runners[process] = runner
         return _runners[process]
@@ -87,13 +88,3 @@ def _build(settings: Settings) -> Runner:
         lambda: open_link(connection_class, options, settings.redis_timeout),
         metrics,
     )
-
-
-def _stop_at_exit(runner: Runner) -> None:
-    try:
-        import uwsgi  # exists only inside of a uWSGI process
-    except ImportError:
-        atexit.register(runner.stop)
-    else:
-        # uWSGI ends its workers without Python's own atexit; the hub still runs inside of this.
-        uwsgi.atexit = runner.stop

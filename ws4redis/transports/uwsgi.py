@@ -10,6 +10,7 @@ import contextlib
 import functools
 import select
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import gevent.hub
@@ -54,6 +55,19 @@ def recognise(environ: Environ, start_response: StartResponse) -> UwsgiTransport
             "uWSGI runs without threads: start it with --gevent 100, or with --enable-threads."
         )
     return UwsgiTransport(uwsgi, start_response)
+
+
+def at_exit(callback: Callable[[], object]) -> bool:
+    """Call back when this process ends, and return True; return False outside of uWSGI.
+
+    uWSGI ends its workers without Python's own ``atexit``. The hub still runs inside of its.
+    """
+    try:
+        import uwsgi  # exists only inside of a uWSGI process
+    except ImportError:
+        return False
+    uwsgi.atexit = callback
+    return True
 
 
 def _option(uwsgi: Any, name: str) -> bool:
