@@ -1,0 +1,50 @@
+"""The documentation says what is true."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from typing import Any
+
+import pytest
+
+from tests.servers import ROOT
+from ws4redis import checks, conf
+
+
+def load_settings_page() -> Any:
+    path = ROOT / "docs" / "settings_page.py"
+    spec = importlib.util.spec_from_file_location("settings_page", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_of_settings_is_fresh() -> None:
+    module = load_settings_page()
+    assert module.TARGET.read_text() == module.page(), "run docs/settings_page.py"
+
+
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_that_a_page_names_exists(page: Any) -> None:
+    known = {conf.django_name(item) for item in conf.all_fields()}
+    named = set(re.findall(r"\bWS4REDIS_[A-Z_]+\b", page.read_text()))
+    # The context processor's variable and the setting share their name.
+    assert named <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_local_link_leads_somewhere(page: Any) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_check_is_listed() -> None:
+    source = (ROOT / "ws4redis" / "checks.py").read_text()
+    used = set(re.findall(r'id="(ws4redis\.W\d+)"', source))
+    assert used == set(re.findall(r"``(ws4redis\.W\d+)``", checks.__doc__ or ""))
