@@ -6,6 +6,7 @@ Everything that can refuse does so before the upgrade, as an HTTP answer.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_so
 from ws4redis.loop.facility import Facility, Membership
 from ws4redis.loop.runner import Runner
 from ws4redis.subscriber import RedisSubscriber, SharedPubSub
-from ws4redis.transports import Environ, StartResponse, find
+from ws4redis.transports import Environ, Headers, StartResponse, Transport, find
 from ws4redis.wire import handshake as wire
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Endpoint:
         facility = _join(runner, grant)
         try:
             source = _prepare(runner, facility, subscriber)
-            sock, early = transport.take(headers)
+            sock, early = _take(transport, headers)
         except BaseException:
             runner.call(facility.leave)
             raise
@@ -136,6 +137,13 @@ def _membership(grant: access.Grant) -> Membership:
         echo="echo" in grant.flags,
         binary="binary" in grant.flags,
     )
+
+
+def _take(transport: Transport, headers: Headers) -> tuple[socket.socket, bytes]:
+    try:
+        return transport.take(headers)
+    except OSError as error:
+        raise HandshakeError(400, "The client went away.") from error
 
 
 def _framed(function: Callable[[], Any]) -> Any:

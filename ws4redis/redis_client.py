@@ -49,17 +49,14 @@ def bus_errors() -> Iterator[None]:
 def _make() -> redis.Redis:
     settings = get_settings()
     connection_class, options = redis_options(settings.connection)
-    timeouts = {
+    defaults = {
         "socket_timeout": settings.redis_timeout,
         "socket_connect_timeout": settings.redis_timeout,
-    }
-    pool = redis.ConnectionPool(
-        connection_class=connection_class,
-        max_connections=MAX_CONNECTIONS,
         # A view waits for its answer: better to fail soon than to try for a minute.
-        retry=Retry(NoBackoff(), 0),
-        **{**timeouts, **options},
-    )
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": MAX_CONNECTIONS,
+    }
+    pool = redis.ConnectionPool(connection_class=connection_class, **{**defaults, **options})
     return redis.Redis(connection_pool=pool)
 
 

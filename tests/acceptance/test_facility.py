@@ -47,6 +47,18 @@ def test_every_subscriber_gets_every_message_once_and_in_order(
     assert [receive(client) for client in clients] == ["marker"] * 3
 
 
+def test_messages_that_arrive_in_one_read_are_all_delivered_at_once(
+    server: Server, facility: str, open_websocket: Any, redis_client: Any
+) -> None:
+    one = open_websocket(server.url(f"{facility}?subscribe-broadcast"))
+    pipeline = redis_client.pipeline(transaction=False)
+    for number in range(50):
+        pipeline.publish(f"broadcast:{facility}", f"{number}")
+        pipeline.publish("broadcast:nobody", "to nobody here")
+    pipeline.execute()
+    assert [receive(one) for _ in range(50)] == [f"{number}" for number in range(50)]
+
+
 def test_publishing_tells_whether_anybody_listens(
     server: Server, facility: str, open_websocket: Any
 ) -> None:

@@ -1,27 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from tests.unit.loop.test_connection import READ, Setting
+from tests.unit.loop.conftest import READ, Setting
 from tests.unit.wire import client_frame
 from ws4redis.loop.connection import PING, Phase
 from ws4redis.loop.registry import TICK
-
-
-@pytest.fixture
-def make() -> Iterator[Any]:
-    made: list[Setting] = []
-
-    def build(**options: Any) -> Setting:
-        made.append(Setting(**options))
-        return made[-1]
-
-    yield build
-    for setting in made:
-        setting.ends()
 
 
 def tick(setting: Setting, seconds: float) -> None:
