@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit integration acceptance client style check docs bench clean
+.PHONY: help demo test matrix unit integration acceptance client style check docs bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -14,7 +14,10 @@ demo: $(VENV)/demo.stamp ## Serve the example chat on a private Redis; Ctrl-C en
 
 test: packages $(VENV)/dev.stamp client/node_modules check ## All tests, against real services
 	$(BIN)/python -X dev -m pytest
-	@$(MAKE) --no-print-directory docs
+	@$(MAKE) --no-print-directory docs matrix
+
+matrix: packages $(VENV)/dev.stamp ## Unit and integration tests on each Python and Django there is
+	@sh tests/matrix.sh
 
 unit: $(VENV)/dev.stamp ## Tests of single modules
 	$(BIN)/python -X dev -m pytest tests/unit
@@ -59,8 +62,8 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev,embedded]'
 	@touch $@
 
-client/node_modules: client/package-lock.json
-	cd client && npm ci --no-audit --no-fund
+client/node_modules: client/package.json
+	cd client && npm install
 	@touch $@
 
 clean: ## Remove what was built

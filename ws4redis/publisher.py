@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = ["RedisPublisher"]
 _OWN = {"session": own_session, "user": own_user, "group": own_groups}
 """In this order ``fetch_message`` looks for ``'any'``, and at last at the broadcast."""
 _AUDIENCES = (*_OWN, "broadcast", "any")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class RedisPublisher(RedisStore):
@@ -36,12 +38,12 @@ class RedisPublisher(RedisStore):
         ValueError: An argument addresses nobody.
     """
 
-    def __init__(self, facility: str | None = None, **audience: Any) -> None:
+    def __init__(self, **audience: Any) -> None:
         super().__init__(get_client())
-        self._can_publish = facility is not None or bool(audience)
-        if self._can_publish:
-            _check_arguments(facility, audience)
-            self._publishers.update(self._get_message_channels(facility=facility, **audience))
+        self._has_audience = bool(audience)
+        if audience:
+            _check_arguments(**audience)
+            self._publishers.update(self._get_message_channels(**audience))
 
     def fetch_message(
         self, request: Any, facility: str, audience: str = "any"
@@ -61,25 +63,23 @@ class RedisPublisher(RedisStore):
         if audience not in _AUDIENCES:
             raise ValueError(f"audience must be one of {', '.join(_AUDIENCES)}, got {audience!r}.")
         channels = list(_channels(request, facility, audience))
-        with bus_errors():
+        with bus_errors(self._connection):
             found = self._connection.mget(channels) if channels else []
         return next((RedisMessage(value) for value in found if value is not None), None)
 
-    def _publish(self, payload: bytes, seconds: int) -> int:
-        if not self._can_publish:
-            raise ValueError("This RedisPublisher has no facility and no audience to publish to.")
-        return super()._publish(payload, seconds)
+    def _require_audience(self) -> None:
+        if not self._has_audience:
+            raise ValueError(
+                "This RedisPublisher can only fetch: it was made without facility and audience."
+            )
 
 
-def _check_arguments(facility: Any, audience: dict[str, Any]) -> None:
-    known = ("broadcast", "groups", "users", "sessions", "request")
-    if unknown := sorted(set(audience) - set(known)):
-        raise TypeError(f"RedisPublisher has no argument {unknown[0]!r}, only {', '.join(known)}.")
+def _check_arguments(facility: Any = None, request: Any = None, **audience: Any) -> None:
     if not isinstance(facility, str):
         raise TypeError(f"facility must be a text, got {facility!r}.")
-    if not facility:
-        raise ValueError("facility can't be empty.")
-    if not set(audience) - {"request"}:
+    if not facility or _CONTROL.search(facility):
+        raise ValueError(f"facility must be a text without control characters, got {facility!r}.")
+    if not audience:
         raise ValueError("Name an audience: broadcast=True, groups=…, users=… or sessions=…")
 
 

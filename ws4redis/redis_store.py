@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
@@ -28,12 +29,17 @@ CHUNK = 1000
 class RedisMessage(bytes):
     """The payload of a message: bytes, or a text as UTF-8, or a dictionary or list as JSON.
 
+    ``str()`` of it is its text, so that templates show a fetched message.
+
     Raises:
         TypeError: The value is nothing of this.
     """
 
     def __new__(cls, value: Any) -> RedisMessage:
         return super().__new__(cls, _payload(value))
+
+    def __str__(self) -> str:
+        return self.decode(errors="replace")
 
 
 def _payload(value: Any) -> bytes:
@@ -60,6 +66,10 @@ class RedisStore:
         self._connection = connection
         self._publishers: set[str] = set()
 
+    @property
+    def _expire(self) -> int:
+        return get_settings().expire or 0
+
     @staticmethod
     def get_prefix() -> str:
         """Return the text before each channel, with its colon; empty without a prefix."""
@@ -76,13 +86,13 @@ class RedisStore:
     ) -> int | None:
         """Publish a message on all channels, and persist it.
 
-        All channels take one round trip. On each of them the message is persisted before it is
-        published, atomically.
+        Each thousand channels take one round trip. On each of them the message is persisted before
+        it is published, atomically.
 
         Args:
             message: A ``RedisMessage``, str or bytes; a dictionary or list is sent as JSON.
-            expire: Seconds for which the message is persisted; 0 for not at all, None for what the
-                setting ``WS4REDIS_EXPIRE`` says.
+            expire: Seconds for which the message is persisted, rounded up; 0 for not at all, None
+                for what the setting ``WS4REDIS_EXPIRE`` says.
             on_commit: Wait for the commit of the current transaction; nothing is sent if it is
                 rolled back. A failure is then logged, as the commit can't fail any more.
             using: Name of the database whose transaction that is.
@@ -93,15 +103,15 @@ class RedisStore:
 
         Raises:
             TypeError: The message or ``expire`` has a wrong type.
-            ValueError: ``expire`` is negative.
+            ValueError: ``expire`` is negative, or no audience was ever named.
             BusError: Redis is away.
         """
+        self._require_audience()
         payload = RedisMessage(message)
-        seconds = _seconds(expire)
+        seconds = self._expire if expire is None else _seconds(expire)
         if not on_commit:
             return self._publish(payload, seconds)
-        channels = tuple(self._publishers)
-        transaction.on_commit(lambda: self._publish_late(channels, payload, seconds), using=using)
+        transaction.on_commit(lambda: self._publish_late(payload, seconds), using=using)
         return None
 
     pipeline_publish_message = publish_message
@@ -109,7 +119,7 @@ class RedisStore:
     def _get_message_channels(
         self,
         request: Any = None,
-        facility: str | None = None,
+        facility: str = "{facility}",
         broadcast: bool = False,
         groups: Iterable[Any] = (),
         users: Iterable[Any] = (),
@@ -122,22 +132,23 @@ class RedisStore:
             ValueError: An argument addresses nobody.
         """
         names = resolve(request, broadcast=broadcast, groups=groups, users=users, sessions=sessions)
-        return list(Namespace(get_settings().prefix or "").names(facility or "{facility}", **names))
+        return list(Namespace(get_settings().prefix or "").names(facility, **names))
 
-    def _publish_late(self, channels: Iterable[str], payload: bytes, seconds: int) -> None:
+    def _require_audience(self) -> None:
+        """Refuse to publish where the caller forgot to say to whom."""
+
+    def _publish_late(self, payload: bytes, seconds: int) -> None:
         try:
-            self._send(channels, payload, seconds)
+            self._publish(payload, seconds)
         except Exception:
             logger.exception("A message was not published after the commit")
 
     def _publish(self, payload: bytes, seconds: int) -> int:
-        return self._send(tuple(self._publishers), payload, seconds)
+        chunks = _chunks(self._publishers)
+        with bus_errors(self._connection):
+            return sum(self._publish_chunk(chunk, payload, seconds) for chunk in chunks)
 
-    def _send(self, channels: Iterable[str], payload: bytes, seconds: int) -> int:
-        with bus_errors():
-            return sum(self._send_chunk(chunk, payload, seconds) for chunk in _chunks(channels))
-
-    def _send_chunk(self, channels: list[str], payload: bytes, seconds: int) -> int:
+    def _publish_chunk(self, channels: list[str], payload: bytes, seconds: int) -> int:
         pipeline = self._connection.pipeline(transaction=True)
         for channel in channels:
             if seconds:
@@ -153,13 +164,10 @@ def _chunks(channels: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _seconds(expire: int | timedelta | None) -> int:
-    if expire is None:
-        return get_settings().expire or 0
-    if isinstance(expire, timedelta):
-        expire = round(expire.total_seconds())
-    if isinstance(expire, bool) or not isinstance(expire, int):
+def _seconds(expire: int | timedelta) -> int:
+    seconds = expire.total_seconds() if isinstance(expire, timedelta) else expire
+    if isinstance(expire, bool) or not isinstance(expire, (int, timedelta)):
         raise TypeError(f"expire must be a whole number of seconds, got {expire!r}.")
-    if expire < 0:
+    if seconds < 0:
         raise ValueError(f"expire can't be negative, got {expire!r}.")
-    return expire
+    return math.ceil(seconds)

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Runs the unit and integration tests on every supported Python that is here, with every supported
+# Django. Environments are kept in .matrix, so that only the first run is slow.
+set -eu
+
+for python in python3.11 python3.12 python3.13; do
+    "$python" -c "" 2>/dev/null || { echo "matrix: no $python here, skipped"; continue; }
+    for django in 4.2 5.2; do
+        # Django 4.2 does not know Python 3.13.
+        [ "$python $django" = "python3.13 4.2" ] && continue
+        venv=".matrix/$python-$django"
+        if [ ! -e "$venv/ready" ]; then
+            "$python" -m venv "$venv"
+            "$venv/bin/pip" install --quiet --editable '.[test]' "Django~=$django.0"
+            touch "$venv/ready"
+        fi
+        echo "matrix: $python, Django $django"
+        "$venv/bin/python" -X dev -m pytest -q tests/unit tests/integration
+    done
+done
