@@ -3,6 +3,12 @@
 # Django. Environments are kept in .matrix, so that only the first run is slow.
 set -eu
 
+# With pyenv, let all of its versions be found at the same time.
+if command -v pyenv >/dev/null 2>&1; then
+    PYENV_VERSION=$(pyenv versions --bare | paste -sd: -)
+    export PYENV_VERSION
+fi
+
 for python in python3.11 python3.12 python3.13; do
     "$python" -c "" 2>/dev/null || { echo "matrix: no $python here, skipped"; continue; }
     for django in 4.2 5.2; do

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 from django.core.signals import setting_changed
@@ -34,8 +35,11 @@ def get_client() -> redis.Redis:
 
 
 @contextmanager
-def bus_errors() -> Iterator[None]:
+def bus_errors(connection: Any) -> Iterator[None]:
     """Turn whatever goes wrong between us and Redis into one documented error.
+
+    Args:
+        connection: The client in use; the error names where its Redis is.
 
     Raises:
         BusError: Redis can't be reached, does not answer in time, or refuses.
@@ -43,7 +47,14 @@ def bus_errors() -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        raise BusError(f"Redis could not be used: {error}") from error
+        raise BusError(f"Redis at {_address(connection)} could not be used: {error}") from error
+
+
+def _address(connection: Any) -> str:
+    options = connection.connection_pool.connection_kwargs
+    return options.get("path") or "{}:{}".format(
+        options.get("host", "localhost"), options.get("port", 6379)
+    )
 
 
 def _make() -> redis.Redis:
