@@ -108,6 +108,14 @@ def _command(kind: str, port: int) -> list[str]:
             *[sys.executable, "-m", "tests.stock_runserver", "runserver", "--noreload"],
             f"127.0.0.1:{port}",
         ],
+        "uwsgi-patched": [
+            *[*uwsgi, "--http-socket", f"127.0.0.1:{port}", "--gevent", "5"],
+            *["--gevent-early-monkey-patch", "--module", "tests.wsgi_websocket"],
+        ],
+        "uwsgi-threads": [
+            *[*uwsgi, "--http-socket", f"127.0.0.1:{port}", "--threads", "4"],
+            *["--module", "tests.wsgi_websocket"],
+        ],
         # Five cores, and many more websockets than that in the tests.
         "uwsgi": [
             *[*uwsgi, "--http-socket", f"127.0.0.1:{port}", "--gevent", "5", "--master"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import socket
 import threading
@@ -21,9 +22,12 @@ from ws4redis.metrics import Metrics
 from ws4redis.redis_client import get_client
 from ws4redis.transports import WSGIApplication, uwsgi
 
+logger = logging.getLogger(__name__)
+
 metrics = Metrics()
 """The counters of this process."""
 
+_was_patched = gevent.monkey.is_module_patched("socket")
 _lock = threading.Lock()
 _runners: dict[int, Runner] = {}
 
@@ -69,7 +73,13 @@ def get_runner(own_thread: bool) -> Runner:
 
 
 def _build(settings: Settings) -> Runner:
-    if not gevent.monkey.is_module_patched("socket"):
+    is_patched = gevent.monkey.is_module_patched("socket")
+    if is_patched and not _was_patched:
+        logger.error(
+            "gevent patched this process after Django was loaded, so greenlets share one "
+            "connection to the database. Start uWSGI with --gevent-early-monkey-patch instead."
+        )
+    if not is_patched:
         # Sites that follow the old documentation have put gevent's socket there, which fails in
         # the threads where the loop, and hooks, talk to Redis.
         vars(redis.connection)["socket"] = socket

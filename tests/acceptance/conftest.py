@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.acceptance.raw import RawClient
 from tests.servers import RedisServer, Server, serving
 
-KINDS = ("serve", "runserver", "stock-runserver", "uwsgi")
+KINDS = ("serve", "runserver", "stock-runserver", "uwsgi", "uwsgi-patched", "uwsgi-threads")
 _numbers = itertools.count()
 
 Open = Callable[..., ClientConnection]

@@ -81,7 +81,13 @@ class Runner:
         self.call(self._stop, code)
 
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Run something on the hub and return its result; may be called from any thread."""
+        """Run something on the hub and return its result; may be called from any thread.
+
+        Raises:
+            BusError: The loop has stopped.
+        """
+        if self._stopped.is_set():
+            raise BusError("The websocket loop has stopped.")
         if _get_ident() == self._thread:
             return function(*args)
         future: concurrent.futures.Future[Result] = concurrent.futures.Future()
@@ -155,11 +161,12 @@ class Runner:
     def _run_thread(self, ready: threading.Event) -> None:
         self._begin()
         ready.set()
-        gevent.event.Event().wait()
+        self._stopped.wait()
 
     def _begin(self) -> None:
         self._thread = _get_ident()
         self._hub = gevent.hub.get_hub()
+        self._stopped = gevent.event.Event()
         self._pool = gevent.threadpool.ThreadPool(self.options.hook_threads, hub=self._hub)
         self.registry = Registry(self.options, self.metrics, self._hub.loop.io)
         self._timer = self._hub.loop.timer(TICK, repeat=TICK)
@@ -199,6 +206,7 @@ class Runner:
                 gevent.sleep(TICK / 10)
         self.bus.stop()
         self._timer.stop()
+        self._stopped.set()
 
 
 def _wait(done: Any, timeout: float) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import select
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import gevent.hub
+import gevent.monkey
 
 from ws4redis.exceptions import TransportError
 from ws4redis.transports import Environ, Headers, StartResponse
@@ -50,7 +50,7 @@ def recognise(environ: Environ, start_response: StartResponse) -> UwsgiTransport
         return None
     import uwsgi  # exists only inside of a uWSGI process
 
-    if not _option(uwsgi, "gevent") and not _option(uwsgi, "enable-threads"):
+    if not any(_option(uwsgi, name) for name in ("gevent", "enable-threads", "threads")):
         raise TransportError(
             "uWSGI runs without threads: start it with --gevent 100, or with --enable-threads."
         )
@@ -74,10 +74,14 @@ def _option(uwsgi: Any, name: str) -> bool:
     return bool(uwsgi.opt.get(name) or uwsgi.opt.get(name.encode()))
 
 
+# gevent removes it from a patched process.
+_epoll = gevent.monkey.get_original("select", "epoll")
+
+
 @functools.cache
-def _hub_epoll(descriptor: int) -> select.epoll:
+def _hub_epoll(descriptor: int) -> Any:
     # Kept for good: closing it would close the hub's own descriptor.
-    return select.epoll.fromfd(descriptor)
+    return _epoll.fromfd(descriptor)
 
 
 def _unregister(descriptor: int) -> None:
