@@ -1,35 +1,73 @@
 /* The load generator: many websockets on one thread, driven by lines on its standard input.
  *
- * usage: load PORT PATH
- *   connect N   open N more websockets; answers when all are open
- *   stats       answer with what came since the last stats, as JSON, and begin anew
+ * usage: load PORT PATH [HEADER]...
+ *
+ *   connect N             open N more websockets
+ *   close N               close N of them, and wait until the server let go of them
+ *   heartbeat MS TEXT     let each client send TEXT once in MS milliseconds, spread evenly; 0: stop
+ *   reset                 forget the messages counted so far
+ *   wait N SECONDS        wait until N messages came since the last reset, at most so long
  *   quit
- * A message starts with 16 hexadecimal digits: CLOCK_MONOTONIC in nanoseconds when it was published.
+ *
+ * Each command but the last is answered by one line of JSON once it is done; see answer().
+ *
+ * A message starts with 16 hexadecimal digits: CLOCK_MONOTONIC, in ns, when it was published.
+ * Each is later than the one before, so that a message which comes twice or too early is noticed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_SAMPLES = 1 << 22, CHUNK = 1 << 18, PER_ADDRESS = 4000 };
+enum {
+    MAX_FD = 65536,
+    MAX_SAMPLES = 1 << 24, /* later latencies are not recorded */
+    CHUNK = 1 << 18,
+    MAX_LINE = 256,
+    PER_ADDRESS = 4000, /* clients per source address; an address has 28000 ports by default */
+    HANDSHAKES = 200,   /* that may wait for the server at a time */
+    PATIENCE = 60,      /* seconds for opening and closing */
+    EVENTS = 1024,
+};
+enum { CONTINUATION, TEXT, BINARY, CLOSE = 8, PING, PONG };
 
-struct client { unsigned char *rest; size_t size; int is_open; };
+/* The key and the answer to it that RFC 6455, 1.3 gives as an example. */
+static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPTED[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-static struct client state[65536];
+struct client {
+    enum { NONE, OPENING, OPEN, CLOSING } phase;
+    uint64_t newest;     /* when its newest message was published */
+    unsigned char *rest; /* the beginning of a frame whose end has not come yet */
+    size_t rest_size;
+};
+
+static struct client clients[MAX_FD];
+static int highest, poller, port;
+static char request[4096];
+static size_t request_size;
+
+static uint64_t opened, closed, lost;                  /* websockets, ever */
+static uint64_t messages, others, disordered, last_at; /* since the last reset */
 static uint32_t latencies[MAX_SAMPLES];
 static size_t samples;
-static uint64_t messages, lost, opened, first_at, last_at;
-static int poll, port;
-static const char *path;
+
+static char heartbeat[MAX_LINE];
+static uint64_t beat_interval, beat_start, beat_place;
+
+static void die(const char *what) {
+    fprintf(stderr, "load: %s\n", what);
+    exit(1);
+}
 
 static uint64_t now(void) {
     struct timespec t;
@@ -37,148 +75,271 @@ static uint64_t now(void) {
     return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
-static void open_one(unsigned number) {
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    struct sockaddr_in source = {.sin_family = AF_INET}, target = {.sin_family = AF_INET};
-    char request[2048];
-    setsockopt(fd, IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &one, sizeof one);
-    source.sin_addr.s_addr = htonl(0x7F000002 + number / PER_ADDRESS);
-    target.sin_port = htons(port);
-    target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(fd, (void *)&source, sizeof source) || connect(fd, (void *)&target, sizeof target)) {
-        perror("connect");
-        exit(1);
+static void fill_mask(unsigned char mask[4]) {
+    static unsigned char pool[4096];
+    static size_t used = sizeof pool;
+    if (used == sizeof pool) {
+        if (getrandom(pool, sizeof pool, 0) != sizeof pool) die("no randomness");
+        used = 0;
     }
-    int size = snprintf(request, sizeof request,
-                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
-                        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                        "Sec-WebSocket-Version: 13\r\n\r\n", path, port);
-    if (send(fd, request, size, 0) != size) exit(1);
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
-    memset(&state[fd], 0, sizeof state[fd]);
+    memcpy(mask, pool + used, 4);
+    used += 4;
 }
 
-static void take_message(const unsigned char *payload, size_t size, uint64_t at) {
-    if (!messages++) first_at = at;
+/* Send a masked frame; nothing that a client sends here is longer than a control frame may be. */
+static void send_frame(int fd, int opcode, const unsigned char *payload, size_t size) {
+    unsigned char frame[6 + 125];
+    if (size > 125) die("too long a frame was to be sent");
+    frame[0] = 0x80 | opcode;
+    frame[1] = 0x80 | size;
+    fill_mask(frame + 2);
+    for (size_t i = 0; i < size; i++) frame[6 + i] = payload[i] ^ frame[2 + i % 4];
+    if (send(fd, frame, 6 + size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EAGAIN)
+        die("the server does not read what clients send");
+    /* Any other failure means that the socket is gone, which reading it will tell. */
+}
+
+/* Return the time a message starts with, or 0 if it is no message of the benchmark. */
+static uint64_t published_at(const unsigned char *payload, size_t size) {
+    char digits[17] = {0}, *end;
+    if (size < 16) return 0;
+    memcpy(digits, payload, 16);
+    uint64_t at = strtoull(digits, &end, 16);
+    return *end ? 0 : at;
+}
+
+static void take_message(struct client *client, const unsigned char *payload, size_t size,
+                         uint64_t at) {
+    uint64_t published = published_at(payload, size);
+    if (!published) {
+        others++;
+        return;
+    }
+    messages++;
+    disordered += published <= client->newest;
+    client->newest = published;
     last_at = at;
-    if (size >= 16 && samples < MAX_SAMPLES) {
-        char digits[17] = {0};
-        memcpy(digits, payload, 16);
-        uint64_t sent = strtoull(digits, NULL, 16);
-        if (sent && at > sent) latencies[samples++] = (at - sent) / 1000;
-    }
+    if (samples < MAX_SAMPLES) latencies[samples++] = (at - published) / 1000;
 }
 
+static void act(int fd, int opcode, const unsigned char *payload, size_t size, uint64_t at) {
+    struct client *client = &clients[fd];
+    if (client->phase == CLOSING) return;
+    if (opcode == TEXT || opcode == BINARY) take_message(client, payload, size, at);
+    else if (opcode == PING) send_frame(fd, PONG, payload, size);
+    else if (opcode == CLOSE) send_frame(fd, CLOSE, payload, size);
+}
+
+/* Take one whole frame (RFC 6455, 5.2) off the front; return its size, or 0 if more must come. */
 static size_t take_frame(int fd, const unsigned char *data, size_t size, uint64_t at) {
     if (size < 2) return 0;
-    size_t head = 2, length = data[1] & 127;
-    if (length == 126) { if (size < 4) return 0; length = data[2] << 8 | data[3]; head = 4; }
-    else if (length == 127) {
-        if (size < 10) return 0;
-        length = 0;
-        for (int i = 2; i < 10; i++) length = length << 8 | data[i];
-        head = 10;
-    }
+    if ((data[0] & 0xF0) != 0x80 || data[1] & 0x80)
+        die("the server sent a frame that is a fragment, masked or extended");
+    size_t head = data[1] == 126 ? 4 : data[1] == 127 ? 10 : 2, length = head == 2 ? data[1] : 0;
+    if (size < head) return 0;
+    for (size_t i = 2; i < head; i++) length = length << 8 | data[i];
+    if (length > CHUNK - head) die("the server sent too long a frame");
     if (size < head + length) return 0;
-    if ((data[0] & 15) == 9) {
-        unsigned char pong[6] = {0x8A, 0x80};
-        send(fd, pong, 6, MSG_NOSIGNAL);
-    } else if ((data[0] & 15) < 3) take_message(data + head, length, at);
+    act(fd, data[0] & 15, data + head, length, at);
     return head + length;
+}
+
+/* Check the answer to a handshake; return its size, or 0 if more must come. */
+static size_t take_answer(struct client *client, const unsigned char *data, size_t size) {
+    unsigned char *end = memmem(data, size, "\r\n\r\n", 4);
+    if (!end) return 0;
+    if (memcmp(data, "HTTP/1.1 101 ", 13) ||
+        !memmem(data, end - data, ACCEPTED, sizeof ACCEPTED - 1)) {
+        fprintf(stderr, "load: refused: %.*s\n", (int)(size > 400 ? 400 : size), data);
+        exit(1);
+    }
+    client->phase = OPEN;
+    opened++;
+    return end + 4 - data;
+}
+
+static void keep(struct client *client, const unsigned char *data, size_t size) {
+    free(client->rest);
+    client->rest = NULL;
+    client->rest_size = size;
+    if (!size) return;
+    if (!(client->rest = malloc(size))) die("no memory");
+    memcpy(client->rest, data, size);
+}
+
+static void end_of(int fd) {
+    struct client *client = &clients[fd];
+    if (client->phase == CLOSING) closed++;
+    else lost++;
+    keep(client, NULL, 0);
+    client->phase = NONE;
+    close(fd);
 }
 
 static void take_input(int fd) {
     static unsigned char buffer[CHUNK * 2];
-    struct client *client = &state[fd];
-    size_t size = client->size;
+    struct client *client = &clients[fd];
+    size_t size = client->rest_size, at = 0, used;
     if (size) memcpy(buffer, client->rest, size);
     ssize_t got = recv(fd, buffer + size, CHUNK, MSG_DONTWAIT);
+    if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) {
-        if (got < 0 && errno == EAGAIN) return;
-        lost++;
-        close(fd);
+        end_of(fd);
         return;
     }
-    size += got;
-    size_t at = 0, used;
     uint64_t time = now();
-    if (!client->is_open) {
-        unsigned char *end = memmem(buffer, size, "\r\n\r\n", 4);
-        if (end) {
-            if (memcmp(buffer, "HTTP/1.1 101", 12)) { fprintf(stderr, "refused: %.200s\n", buffer); exit(1); }
-            client->is_open = 1;
-            opened++;
-            at = end + 4 - buffer;
-        }
-    }
-    if (client->is_open) while ((used = take_frame(fd, buffer + at, size - at, time))) at += used;
-    client->size = size - at;
-    free(client->rest);
-    client->rest = NULL;
-    if (client->size) {
-        client->rest = malloc(client->size);
-        memcpy(client->rest, buffer + at, client->size);
+    size += got;
+    if (client->phase == OPENING) at = take_answer(client, buffer, size);
+    if (client->phase != OPENING)
+        while ((used = take_frame(fd, buffer + at, size - at, time))) at += used;
+    keep(client, buffer + at, size - at);
+}
+
+/* Send the heartbeats that are due: in each interval the turn goes once over all clients. */
+static void send_heartbeats(void) {
+    if (!beat_interval) return;
+    uint64_t place = (double)(now() - beat_start) / beat_interval * (highest + 1);
+    for (; beat_place < place; beat_place++) {
+        int fd = beat_place % (highest + 1);
+        if (clients[fd].phase == OPEN)
+            send_frame(fd, TEXT, (unsigned char *)heartbeat, strlen(heartbeat));
     }
 }
 
-static void serve(int timeout) {
-    struct epoll_event events[1024];
-    int count = epoll_wait(poll, events, 1024, timeout);
-    for (int i = 0; i < count; i++) if (events[i].data.fd != 0) take_input(events[i].data.fd);
+/* Handle what the clients got; return whether a command came. */
+static int serve(void) {
+    struct epoll_event events[EVENTS];
+    int command = 0, count = epoll_wait(poller, events, EVENTS, beat_interval ? 10 : 100);
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.fd) take_input(events[i].data.fd);
+        else if (events[i].events & EPOLLHUP) exit(0); /* whoever drives us is gone */
+        else command = 1;
+    }
+    send_heartbeats();
+    return command;
 }
+
+static int came(const uint64_t *counter, uint64_t target, double seconds) {
+    uint64_t deadline = now() + (uint64_t)(seconds * 1e9);
+    while (*counter < target && now() < deadline) serve();
+    return *counter >= target;
+}
+
+static void open_one(void) {
+    static unsigned number;
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    if (fd < 0 || fd >= MAX_FD) die("too many open files");
+    struct sockaddr_in source = {.sin_family = AF_INET}, target = source;
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + number++ / PER_ADDRESS);
+    target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    target.sin_port = htons(port);
+    /* The port is chosen at connect(), when it need not be free for all targets. */
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (bind(fd, (void *)&source, sizeof source)) die("can't bind");
+    if (connect(fd, (void *)&target, sizeof target)) die("can't connect");
+    if (send(fd, request, request_size, MSG_NOSIGNAL) != (ssize_t)request_size) die("can't send");
+    clients[fd] = (struct client){.phase = OPENING};
+    if (fd > highest) highest = fd;
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event)) die("can't poll");
+}
+
+static void open_clients(uint64_t count) {
+    uint64_t target = opened + count;
+    for (uint64_t asked = opened; asked < target;) {
+        open_one();
+        asked++;
+        if (asked > HANDSHAKES && !came(&opened, asked - HANDSHAKES, PATIENCE)) break;
+    }
+    if (!came(&opened, target, PATIENCE)) die("not all websockets were opened in time");
+}
+
+static void close_clients(uint64_t count) {
+    static const unsigned char normal[] = {1000 >> 8, 1000 & 255};
+    uint64_t target = closed + count;
+    for (int fd = 0; fd <= highest && count; fd++) {
+        if (clients[fd].phase != OPEN) continue;
+        send_frame(fd, CLOSE, normal, sizeof normal);
+        clients[fd].phase = CLOSING;
+        shutdown(fd, SHUT_WR);
+        count--;
+    }
+    if (count || !came(&closed, target, PATIENCE)) die("not all websockets were closed in time");
+}
+
+static void set_heartbeat(const char *text, unsigned milliseconds) {
+    snprintf(heartbeat, sizeof heartbeat, "%s", text);
+    beat_interval = milliseconds * 1000000ull;
+    beat_start = now();
+    beat_place = 0;
+}
+
+static void reset(void) { messages = others = disordered = samples = last_at = 0; }
 
 static int compare(const void *a, const void *b) {
-    return (*(uint32_t *)a > *(uint32_t *)b) - (*(uint32_t *)a < *(uint32_t *)b);
+    uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
+    return (first > second) - (first < second);
 }
 
-static void print_stats(void) {
+/* open, lost: websockets held now, and ended by the server without being asked.
+ * messages, others: deliveries, and what is no message of the benchmark, such as heartbeats.
+ * disordered: deliveries that came twice or after a later one. */
+static void answer(void) {
     qsort(latencies, samples, sizeof *latencies, compare);
-    printf("{\"messages\": %lu, \"lost\": %lu, \"open\": %lu, \"p50_us\": %u, \"p99_us\": %u, "
-           "\"span_ns\": %lu, \"last_at_ns\": %lu}\n",
-           messages, lost, opened, samples ? latencies[samples / 2] : 0,
-           samples ? latencies[samples * 99 / 100] : 0, messages ? last_at - first_at : 0, last_at);
+    printf("{\"open\": %lu, \"lost\": %lu, \"messages\": %lu, \"others\": %lu, "
+           "\"disordered\": %lu, \"p50_us\": %u, \"p99_us\": %u, \"last_at_ns\": %lu}\n",
+           opened - closed - lost, lost, messages, others, disordered,
+           samples ? latencies[samples / 2] : 0, samples ? latencies[samples * 99 / 100] : 0,
+           last_at);
     fflush(stdout);
-    messages = samples = 0;
+}
+
+static void obey(const char *line) {
+    uint64_t count;
+    double seconds;
+    unsigned milliseconds;
+    char text[MAX_LINE];
+    if (sscanf(line, "connect %lu", &count) == 1) open_clients(count);
+    else if (sscanf(line, "close %lu", &count) == 1) close_clients(count);
+    else if (sscanf(line, "heartbeat %u %125s", &milliseconds, text) == 2)
+        set_heartbeat(text, milliseconds);
+    else if (sscanf(line, "wait %lu %lf", &count, &seconds) == 2) came(&messages, count, seconds);
+    else if (!strcmp(line, "reset\n")) reset();
+    else if (!strcmp(line, "quit\n")) exit(0);
+    else die("unknown command");
+    answer();
+}
+
+static void build_request(const char *path, char **headers) {
+    int size = snprintf(request, sizeof request,
+                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+                        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                        "Sec-WebSocket-Key: %s\r\n", path, port, KEY);
+    for (; *headers && size < (int)sizeof request; headers++)
+        size += snprintf(request + size, sizeof request - size, "%s\r\n", *headers);
+    if (size + 3 > (int)sizeof request) die("too long a request");
+    strcpy(request + size, "\r\n");
+    request_size = size + 2;
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) return 2;
+    if (argc < 3) die("usage: load PORT PATH [HEADER]...");
     port = atoi(argv[1]);
-    path = argv[2];
+    build_request(argv[2], argv + 3);
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    poll = epoll_create1(0);
-    char line[128];
-    size_t fill = 0;
+    poller = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = 0};
-    epoll_ctl(poll, EPOLL_CTL_ADD, 0, &event);
-    for (;;) {
-        serve(20);
-        struct epoll_event own[1];
-        (void)own;
-        fd_set ready;
-        struct timeval zero = {0};
-        FD_ZERO(&ready);
-        FD_SET(0, &ready);
-        if (select(1, &ready, NULL, NULL, &zero) <= 0) continue;
-        ssize_t got = read(0, line + fill, sizeof line - 1 - fill);
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, 0, &event)) die("the standard input must be a pipe");
+    /* One command at a time: whoever drives us waits for the answer, so no line can be split. */
+    for (char line[MAX_LINE];;) {
+        if (!serve()) continue;
+        ssize_t got = read(0, line, sizeof line - 1);
         if (got <= 0) return 0;
-        line[fill += got] = 0;
-        if (!strchr(line, '\n')) continue;
-        fill = 0;
-        if (!strncmp(line, "connect ", 8)) {
-            uint64_t wanted = opened, count = atoi(line + 8);
-            for (uint64_t i = 0; i < count; i++) {
-                open_one(wanted + i);
-                while (opened + 200 < wanted + i + 1) serve(100);
-            }
-            while (opened < wanted + count) serve(100);
-            printf("connected\n");
-            fflush(stdout);
-        } else if (!strncmp(line, "stats", 5)) print_stats();
-        else return 0;
+        line[got] = 0;
+        obey(line);
     }
 }

@@ -5,17 +5,16 @@ Start a server first, then: URL=ws://127.0.0.1:8000/ws/ pytest stress-tests/test
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from subscribers import CLIENTS, Subscribers
 
 
 def test_a_live_message_reaches_a_thousand_threads() -> None:
     subscribers = Subscribers()
-    threads = [threading.Thread(target=subscribers.follow) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    subscribers.publish()
-    for thread in threads:
-        thread.join()
-    assert subscribers.received == CLIENTS
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        futures = [pool.submit(subscribers.follow) for _ in range(CLIENTS)]
+        subscribers.publish()
+        received = [future.result() for future in futures]
+    assert received[0] in subscribers.expected
+    assert received == [received[0]] * CLIENTS

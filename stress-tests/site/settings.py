@@ -1,4 +1,4 @@
-"""Settings of the benchmark's project."""
+"""Settings of the benchmark's project; the environment says where Redis is, and what to vary."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import os
 
 SECRET_KEY = "only-for-benchmarks-0123456789abcdefghijklmnopqrstuvwxyz"
 ALLOWED_HOSTS = ["*"]
-INSTALLED_APPS = ["ws4redis", "django.contrib.contenttypes", "django.contrib.auth"]
-INSTALLED_APPS += ["django.contrib.sessions"]
+INSTALLED_APPS = [
+    "ws4redis",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 USE_TZ = True
 WEBSOCKET_URL = "/ws/"
-WS4REDIS_CONNECTION = os.environ["REDIS_URL"]
-WS4REDIS_EXPIRE = 0
+WS4REDIS_CONNECTION = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
+# A persisted message would be a second command to Redis, and another one for each new websocket.
+WS4REDIS_EXPIRE = int(os.environ.get("WS4REDIS_EXPIRE", "0"))
+WS4REDIS_HEARTBEAT = os.environ.get("WS4REDIS_HEARTBEAT") or None

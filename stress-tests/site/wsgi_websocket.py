@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-os.environ.update(DJANGO_SETTINGS_MODULE="settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+
 from ws4redis.uwsgi_runserver import uWSGIWebSocketServer
 
 application = uWSGIWebSocketServer()

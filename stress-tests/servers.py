@@ -1,0 +1,106 @@
+"""Starts the servers that are compared, and a private Redis for each of them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import redis
+from processes import Process
+from programs import HERE, compiled, installed
+from waiting import wait_for
+
+CHANNEL = "broadcast:bench"
+ADDRESS = "/ws/bench?subscribe-broadcast"
+OWN_NAME = "bench"
+"""What the benchmark calls its own connections to Redis."""
+BACKLOG = 1024
+
+
+def _floor(port: int, redis_path: Path) -> list[str]:
+    return [compiled("floor"), str(port), str(redis_path), CHANNEL]
+
+
+def _serve(port: int, redis_path: Path) -> list[str]:
+    return [sys.executable, "manage.py", "ws4redis", "serve", "--bind", f"127.0.0.1:{port}"]
+
+
+def _uwsgi(port: int, redis_path: Path) -> list[str]:
+    return [
+        *[installed("pyuwsgi", "uwsgi"), "--http-socket", f"127.0.0.1:{port}", "--gevent", "1000"],
+        *["--module", "wsgi_websocket", "--listen", str(BACKLOG), "--die-on-term"],
+        "--disable-logging",
+    ]
+
+
+SERVERS: dict[str, Callable[[int, Path], list[str]]] = {
+    "floor": _floor,
+    "serve": _serve,
+    "uwsgi": _uwsgi,
+}
+
+
+def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
+    """Start a private Redis on a unix socket; return a client of it, and the socket's path."""
+    path = directory / "redis.sock"
+    command = [installed("redis-server", "valkey-server"), "--port", "0"]
+    command += ["--unixsocket", str(path), "--save", "", "--dir", str(directory)]
+    process = stack.enter_context(Process(command, directory / "redis.log"))
+    client = redis.Redis(unix_socket_path=str(path), client_name=OWN_NAME)
+    stack.callback(client.close)
+    _wait_until(process, lambda: _answers(client), "the start of Redis")
+    return client, path
+
+
+def start_server(
+    stack: ExitStack, kind: str, redis_path: Path, *, heartbeat: str
+) -> tuple[Process, int]:
+    """Start one of the servers; return it and its port."""
+    port = _free_port()
+    environment = {
+        **os.environ,
+        "REDIS_URL": f"unix://{redis_path}?db=0",
+        "WS4REDIS_HEARTBEAT": heartbeat,
+        "PYTHONPATH": str(HERE.parent),
+    }
+    process = stack.enter_context(
+        Process(
+            SERVERS[kind](port, redis_path),
+            redis_path.parent / "server.log",
+            directory=HERE / "site",
+            environment=environment,
+        )
+    )
+    _wait_until(process, lambda: _listens(port), f"the start of {kind}")
+    return process, port
+
+
+def _wait_until(process: Process, condition: Callable[[], bool], what: str) -> None:
+    def holds() -> bool:
+        process.check()
+        return condition()
+
+    wait_for(holds, what)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
