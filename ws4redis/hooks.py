@@ -94,6 +94,7 @@ class HookPublisher:
         self._publishes = publishes
         self._waiting: deque[bytes] = deque()
         self._is_busy = False
+        self._is_released = False
 
     def publish(self, facility: Facility, payload: bytes) -> None:
         """Queue one message for the subscriber; a full queue stops reading from the client."""
@@ -104,13 +105,17 @@ class HookPublisher:
         self._waiting.append(payload)
         if len(self._waiting) > QUEUE_LIMIT and facility.connection is not None:
             facility.connection.pause()
-        if not self._is_busy:
-            self._is_busy = True
-            gevent.spawn(self._work, facility)
+        self._start(facility)
 
     def release(self, facility: Facility) -> None:
         """Tell the subscriber that its websocket is gone, after its last message."""
-        gevent.spawn(self._release)
+        self._is_released = True
+        self._start(facility)
+
+    def _start(self, facility: Facility) -> None:
+        if not self._is_busy:
+            self._is_busy = True
+            gevent.spawn(self._work, facility)
 
     def _work(self, facility: Facility) -> None:
         while self._waiting:
@@ -120,11 +125,8 @@ class HookPublisher:
             if facility.connection is not None and facility.connection.paused:
                 facility.connection.resume()
         self._is_busy = False
-
-    def _release(self) -> None:
-        while self._is_busy:
-            gevent.sleep(0.05)
-        self._call(self._subscriber.release)
+        if self._is_released:
+            self._call(self._subscriber.release)
 
     def _call(self, hook: Callable[[], Any]) -> None:
         try:

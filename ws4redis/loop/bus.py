@@ -192,6 +192,9 @@ class Bus:
             except BusError as error:
                 (logger.debug if failures else logger.error)("%s Trying again.", error)
                 failures += 1
+            except Exception:
+                logger.exception("No link to Redis can be opened; trying again.")
+                failures += 1
             else:
                 if failures:
                     logger.warning("Redis is back.")
@@ -211,6 +214,9 @@ class Bus:
             self._read(link)
         except (OSError, hiredis.HiredisError) as error:
             logger.error("The link to Redis broke (%s); connecting again.", error)
+        except Exception:
+            # Without this greenlet the process would hold websockets and deliver nothing.
+            logger.exception("The link to Redis failed; connecting again.")
         finally:
             gevent.killall(companions)
             self._disconnect(link)

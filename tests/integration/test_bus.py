@@ -1,0 +1,225 @@
+"""The loop's one link, on a real Redis, with its hub in the test's own thread."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import gevent
+import pytest
+import redis
+
+from tests.waiting import PATIENCE
+from ws4redis.conf import redis_options
+from ws4redis.exceptions import BusError
+from ws4redis.loop.bus import Bus
+from ws4redis.loop.handover import Delivery
+from ws4redis.loop.link import open_link
+from ws4redis.metrics import Metrics
+
+_numbers = itertools.count()
+
+
+class Recorder:
+    """A listener that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.wanted: list[bytes] = []
+        self.deliveries: list[Delivery] = []
+        self.batches: list[int] = []
+        self.events: list[str] = []
+        self.failure: Exception | None = None
+
+    def channels(self) -> list[bytes]:
+        return self.wanted
+
+    def on_connected(self) -> None:
+        self.events.append("connected")
+
+    def on_messages(self, deliveries: Sequence[Delivery]) -> None:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        self.batches.append(len(deliveries))
+        self.deliveries += deliveries
+
+    def on_lost(self) -> None:
+        self.events.append("lost")
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    """Wait while the hub goes on."""
+    with gevent.Timeout(PATIENCE):
+        while not condition():
+            gevent.sleep(0.005)
+
+
+@pytest.fixture
+def channel() -> bytes:
+    return b"bus%d" % next(_numbers)
+
+
+@pytest.fixture
+def listener() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def bus(redis_server: Any, listener: Recorder) -> Iterator[Bus]:
+    connection_class, options = redis_options(redis_server.url)
+    bus = Bus(lambda: open_link(connection_class, options, 2.0), listener, Metrics())
+    bus.start()
+    bus.wait_connected(PATIENCE)
+    yield bus
+    bus.stop()
+
+
+def ask(bus: Bus, key: bytes) -> Any:
+    answers: list[Any] = []
+    bus.get(key, answers.append)
+    wait_for(lambda: answers)
+    return answers[0]
+
+
+def loop_clients(client: redis.Redis) -> list[Any]:
+    return [each for each in client.client_list() if each["name"] == "ws4redis"]
+
+
+def test_the_answer_to_get_stands_between_the_messages(
+    bus: Bus, listener: Recorder, channel: bytes, redis_client: redis.Redis
+) -> None:
+    bus.subscribe(channel)
+    redis_client.set(channel, "before")
+    assert ask(bus, channel) == b"before"
+    redis_client.publish(channel, "after")
+    wait_for(lambda: listener.deliveries)
+    assert listener.deliveries == [(channel, b"after")]
+
+
+def test_a_burst_is_handed_over_together(
+    bus: Bus, listener: Recorder, channel: bytes, redis_client: redis.Redis
+) -> None:
+    bus.subscribe(channel)
+    ask(bus, channel)
+    pipeline = redis_client.pipeline(transaction=False)
+    for number in range(200):
+        pipeline.publish(channel, f"{number}")
+    pipeline.execute()
+    wait_for(lambda: len(listener.deliveries) == 200)
+    assert [payload for _, payload in listener.deliveries] == [b"%d" % n for n in range(200)]
+    assert len(listener.batches) < 200
+
+
+@pytest.mark.parametrize("expire", [0, 60])
+def test_own_messages_come_back_and_later_answers_are_not_confused(
+    bus: Bus, listener: Recorder, channel: bytes, redis_client: redis.Redis, expire: int
+) -> None:
+    bus.subscribe(channel)
+    for number in range(20):
+        assert bus.publish([channel], b"%d" % number, expire)
+        expected = b"%d" % number if expire else None
+        assert ask(bus, channel) == expected
+    wait_for(lambda: len(listener.deliveries) == 20)
+    assert redis_client.ttl(channel) == (60 if expire else -2)
+
+
+def test_after_unsubscribing_nothing_comes(
+    bus: Bus, listener: Recorder, channel: bytes, redis_client: redis.Redis
+) -> None:
+    bus.subscribe(channel)
+    bus.unsubscribe(channel)
+    ask(bus, channel)
+    assert redis_client.publish(channel, "x") == 0
+
+
+def test_a_cut_link_comes_back_with_all_channels_and_tells_of_the_loss(
+    bus: Bus, listener: Recorder, channel: bytes, redis_client: redis.Redis
+) -> None:
+    listener.wanted = [channel, *(b"many%d" % number for number in range(2500))]
+    for wanted in listener.wanted:
+        bus.subscribe(wanted)
+    ask(bus, channel)
+    answers: list[Any] = []
+    (client,) = loop_clients(redis_client)
+    redis_client.client_kill_filter(_id=client["id"])
+    bus.get(channel, answers.append)
+    wait_for(lambda: answers)
+    assert answers[0] is None or isinstance(answers[0], BusError)
+    wait_for(lambda: listener.events == ["connected", "lost", "connected"])
+    ask(bus, channel)
+    assert redis_client.publish(channel, "x") == 1
+    assert redis_client.publish("many2499", "x") == 1
+
+
+def test_a_bug_in_the_listener_costs_one_batch_and_not_the_link(
+    bus: Bus,
+    listener: Recorder,
+    channel: bytes,
+    redis_client: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    listener.wanted = [channel]
+    bus.subscribe(channel)
+    ask(bus, channel)
+    listener.failure = ValueError("a bug")
+    redis_client.publish(channel, "one")
+    wait_for(lambda: listener.events == ["connected", "lost", "connected"])
+    wait_for(lambda: redis_client.publish(channel, "two"))
+    wait_for(lambda: listener.deliveries)
+    assert listener.deliveries[-1] == (channel, b"two")
+    assert "a bug" in caplog.text
+
+
+def test_an_error_of_redis_is_answered_or_logged(
+    bus: Bus, channel: bytes, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis_client.rpush(channel, "a list")
+    assert "WRONGTYPE" in str(ask(bus, channel))
+    redis_client.config_set("maxmemory", 1)
+    try:
+        bus.publish([channel], b"x", 60)
+        ask(bus, b"other")
+    finally:
+        redis_client.config_set("maxmemory", 0)
+    assert "OOM" in caplog.text
+
+
+def test_without_a_link_everything_says_so(listener: Recorder) -> None:
+    def fail() -> Any:
+        raise BusError("Redis is away.")
+
+    bus = Bus(fail, listener, Metrics())
+    bus.start()
+    answers: list[Any] = []
+    with pytest.raises(BusError):
+        bus.wait_connected(0.05)
+    bus.get(b"x", answers.append)
+    assert isinstance(answers[0], BusError)
+    assert not bus.publish([b"x"], b"x", 0)
+    bus.stop()
+
+
+def test_whatever_keeps_the_link_from_opening_is_tried_again(
+    listener: Recorder, redis_server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection_class, options = redis_options(redis_server.url)
+    failures: list[Exception] = [ValueError("odd"), BusError("Redis is away.")]
+
+    def connect() -> Any:
+        if failures:
+            raise failures.pop(0)
+        return open_link(connection_class, options, 2.0)
+
+    bus = Bus(connect, listener, Metrics())
+    bus.start()
+    bus.wait_connected(PATIENCE)
+    bus.stop()
+    assert "odd" in caplog.text
+    assert "Redis is back" in caplog.text
+
+
+def test_an_unreachable_redis_is_one_error(tmp_path: Any) -> None:
+    connection_class, options = redis_options(f"unix://{tmp_path}/nothing")
+    with pytest.raises(BusError, match="can't be used"):
+        open_link(connection_class, options, 0.5)
