@@ -11,12 +11,12 @@ import json
 import os
 import platform
 import resource
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from interrupts import unwind_at_sigterm
 from measurement import Figures, Workload, measure
 from report import FLOOR, Round, growing_links, medians, ratios, table
 from servers import SERVERS
@@ -39,8 +39,7 @@ def main() -> None:
         headers=tuple(options.header),
     )
     _raise_file_limit(max(options.clients, options.idle) + SPARE_FILES)
-    # The with statements then end what was started, as they do after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))
+    unwind_at_sigterm()
     rounds = run(options.server, workload, options.rounds)
     result = json.dumps(_result(vars(options), rounds), indent=2, default=str)
     if options.json:

@@ -85,18 +85,26 @@ class Load:
         """Wait until so many messages came since the last reset.
 
         Raises:
-            RuntimeError: They did not come, or came disordered, or websockets were lost.
+            RuntimeError: They did not come, or came disordered.
         """
         answer = self._ask(f"wait {messages} {PATIENCE}")
-        if answer.messages != messages or answer.lost or answer.disordered:
+        if answer.messages != messages or answer.disordered:
             raise RuntimeError(f"Not all of {messages} messages were delivered well: {answer}")
         return answer
 
     def _ask(self, line: str) -> Answer:
+        """Let the load generator do something.
+
+        Raises:
+            RuntimeError: It could not, or the server has ended websockets by itself.
+        """
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
         self._popen.stdin.write(f"{line}\n")
-        answer = self._popen.stdout.readline()
-        if not answer:
+        reply = self._popen.stdout.readline()
+        if not reply:
             raise RuntimeError(f"The load generator gave up at {line!r}; see above.")
-        return Answer(**json.loads(answer))
+        answer = Answer(**json.loads(reply))
+        if answer.lost:
+            raise RuntimeError(f"The server ended websockets: {answer}")
+        return answer

@@ -88,9 +88,11 @@ class Arena:
         self._load.connect(clients)
         links[clients] = self._links()
         self._load.connect(max(0, idle - clients))
-        held = max(idle, clients)
-        memory = (self._memory() - before) / held
-        return {"memory_kib": memory / 1024} | {f"links_{n}": links[n] for n in links}
+        memory = self._memory() - before
+        # Asked afterwards, as a websocket that was lost meanwhile is an error.
+        held = self._load.reset().open
+        figures = {f"links_{count}": float(number) for count, number in links.items()}
+        return {"memory_kib": memory / 1024 / held} | figures
 
     def steady(self) -> Figures:
         """Publish at a rate; return the cost of a delivery in microseconds, and latencies."""

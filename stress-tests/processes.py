@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -55,13 +56,18 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._popen.poll() is None:
-            members = self._members()
+        if self._popen.poll() is not None:
+            return
+        members = self._members()
+        try:
             self._popen.terminate()
-            _, remaining = psutil.wait_procs(members, timeout=MERCY)
-            for member in remaining:
-                member.kill()
-        self._popen.wait()
+            psutil.wait_procs(members, timeout=MERCY)
+        finally:
+            # Also if Ctrl-C came while we waited.
+            for member in members:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+            self._popen.wait()
 
     def check(self) -> None:
         """Make sure that it runs.

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import redis
+from interrupts import postponed
 from processes import Process
 from programs import HERE, compiled, installed
 from waiting import wait_for
@@ -33,7 +34,7 @@ def _uwsgi(port: int, redis_path: Path) -> list[str]:
     return [
         *[installed("pyuwsgi", "uwsgi"), "--http-socket", f"127.0.0.1:{port}", "--gevent", "1000"],
         *["--module", "wsgi_websocket", "--listen", str(BACKLOG), "--die-on-term"],
-        "--disable-logging",
+        *["--need-app", "--disable-logging"],
     ]
 
 
@@ -49,7 +50,8 @@ def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
     path = directory / "redis.sock"
     command = [installed("redis-server", "valkey-server"), "--port", "0"]
     command += ["--unixsocket", str(path), "--save", "", "--dir", str(directory)]
-    process = stack.enter_context(Process(command, directory / "redis.log"))
+    with postponed():
+        process = stack.enter_context(Process(command, directory / "redis.log"))
     client = redis.Redis(unix_socket_path=str(path), client_name=OWN_NAME)
     stack.callback(client.close)
     _wait_until(process, lambda: _answers(client), "the start of Redis")
@@ -67,14 +69,12 @@ def start_server(
         "WS4REDIS_HEARTBEAT": heartbeat,
         "PYTHONPATH": str(HERE.parent),
     }
-    process = stack.enter_context(
-        Process(
-            SERVERS[kind](port, redis_path),
-            redis_path.parent / "server.log",
-            directory=HERE / "site",
-            environment=environment,
+    command = SERVERS[kind](port, redis_path)
+    log = redis_path.parent / "server.log"
+    with postponed():
+        process = stack.enter_context(
+            Process(command, log, directory=HERE / "site", environment=environment)
         )
-    )
     _wait_until(process, lambda: _listens(port), f"the start of {kind}")
     return process, port
 
