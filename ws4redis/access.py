@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.http.request import validate_host
 from django.utils.http import is_same_domain
@@ -60,6 +60,8 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     except PermissionDenied as denied:
         # Its text was written by the site for this answer.
         raise HandshakeError(403, str(denied) or "Permission denied.") from denied
+    except SuspiciousOperation as suspicious:
+        raise HandshakeError(400, "The request is malformed.") from suspicious
     refused = dict.fromkeys((name for name in asked if name not in allowed), "not allowed")
     refused |= dict(_unresolved(request, allowed))
     _report(request, refused, settings)

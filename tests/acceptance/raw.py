@@ -113,6 +113,8 @@ class RawClient:
 
 def _is_complete(answer: bytes) -> bool:
     head, separator, body = answer.partition(b"\r\n\r\n")
+    if separator and head.startswith(b"HTTP/1.1 101 "):
+        return True
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if separator and name.lower() == b"content-length":

@@ -238,3 +238,7 @@ def test_the_host_that_a_proxy_forwards_counts_only_if_django_trusts_it() -> Non
 
 def test_without_an_origin_it_is_no_browser() -> None:
     assert ask(query="subscribe-broadcast").subscriber.subscriptions
+
+
+def test_a_query_that_django_finds_suspicious_is_a_400() -> None:
+    assert refusal(query="&".join(f"field{number}" for number in range(2000))).status == 400

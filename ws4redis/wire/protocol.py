@@ -69,13 +69,12 @@ TRANSITIONS = {
 
 
 class _Incoming:
-    """A message of which some fragments came."""
+    """A message of which a part came; takes no more memory than its bytes, however many parts."""
 
-    __slots__ = ("parts", "size", "validator")
+    __slots__ = ("data", "validator")
 
     def __init__(self, opcode: int) -> None:
-        self.parts: list[bytes] = []
-        self.size = 0
+        self.data = bytearray()
         self.validator: Validator | None = Utf8() if opcode == Opcode.TEXT else None
 
     def add(self, data: bytes) -> None:
@@ -86,8 +85,7 @@ class _Incoming:
         """
         if self.validator is not None and not self.validator.feed(data):
             raise InvalidPayload("Text that is not UTF-8.")
-        self.parts.append(data)
-        self.size += len(data)
+        self.data += data
 
     def finish(self) -> Message:
         """Return the complete message.
@@ -97,7 +95,7 @@ class _Incoming:
         """
         if self.validator is not None and not self.validator.is_complete:
             raise InvalidPayload("Text that ends within a character.")
-        return Message(b"".join(self.parts), self.validator is None)
+        return Message(bytes(self.data), self.validator is None)
 
 
 class _Partial:
@@ -123,7 +121,7 @@ class Protocol:
     def __init__(self, *, max_message_size: int = 2**20) -> None:
         self._max_message_size = max_message_size
         self._buffer = b""
-        self._output = b""
+        self._output: bytearray | None = None
         self._incoming: _Incoming | None = None
         self._partial: _Partial | None = None
         self._state = State.OPEN
@@ -158,13 +156,19 @@ class Protocol:
             ValueError: The code may not be sent.
         """
         if self._state is State.OPEN:
-            self._output += encode_frame(Opcode.CLOSE, encode_close(code, reason))
+            self._queue(encode_frame(Opcode.CLOSE, encode_close(code, reason)))
             self._enter(State.CLOSING)
 
     def data_to_send(self) -> bytes:
         """Take the bytes that are to be sent now."""
-        data, self._output = self._output, b""
-        return data
+        data, self._output = self._output, None
+        return bytes(data) if data is not None else b""
+
+    def _queue(self, frame: bytes) -> None:
+        # Not by adding bytes: a read full of pings would copy all of them again for each one.
+        if self._output is None:
+            self._output = bytearray()
+        self._output += frame
 
     def _enter(self, state: State) -> None:
         if state not in TRANSITIONS[self._state]:
@@ -201,7 +205,7 @@ class Protocol:
         if header.opcode == Opcode.CONTINUATION:
             if self._incoming is None:
                 raise ProtocolError(CloseCode.PROTOCOL_ERROR, "A continuation of nothing.")
-            size = self._incoming.size + header.length
+            size = len(self._incoming.data) + header.length
         else:
             if self._incoming is not None:
                 raise ProtocolError(CloseCode.PROTOCOL_ERROR, "A message within a message.")
@@ -230,7 +234,7 @@ class Protocol:
             self._finish(fin=header.fin, events=events)
         elif header.opcode == Opcode.PING:
             if self._state is State.OPEN:
-                self._output += encode_frame(Opcode.PONG, payload)
+                self._queue(encode_frame(Opcode.PONG, payload))
             events.append(Ping(payload))
         elif header.opcode == Opcode.PONG:
             events.append(Pong(payload))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -216,3 +217,18 @@ def test_a_foreign_client_understands_us_and_we_understand_it() -> None:
     assert answers[0].code == 1001
     assert client.close_rcvd is not None
     assert client.close_rcvd.code == 1001
+
+
+def test_endless_empty_fragments_take_no_memory() -> None:
+    codec = Protocol()
+    codec.receive_data(client_frame(TEXT, fin=False))
+    empty = client_frame(0, fin=False) * 1000
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            assert codec.receive_data(empty) == []
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 10_000
+    assert codec.receive_data(client_frame(0, b"end")) == [Message(b"end", False)]
