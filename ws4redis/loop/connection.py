@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 READ_SIZE = 16384
-"""Bytes taken from a socket at once; a client that sends more has to wait for its next turn. So many
-bytes of the smallest frames hold the hub for some six milliseconds."""
+"""Bytes taken from a socket at once; a client that sends more has to wait for its next turn. So
+many bytes of the smallest frames hold the hub for some six milliseconds."""
 
 PING = encode_frame(Opcode.PING, b"")
 _READ, _WRITE = 1, 2
