@@ -137,6 +137,12 @@ class Arena:
         return settled(self._server.memory, MEMORY_TOLERANCE)
 
     def _links(self) -> int:
-        """Count the server's connections to Redis, whatever it calls them."""
+        """Count the server's connections to Redis, whatever it calls them.
+
+        A server may listen a moment before it is connected.
+        """
+        return settled(self._count_links, 0)
+
+    def _count_links(self) -> int:
         clients = self._redis.client_list()
         return sum(client["name"] != OWN_NAME for client in clients)
