@@ -138,3 +138,23 @@ def test_one_of_the_sites_subprotocols_is_chosen(
         both = open_websocket(server.url("foo"), subprotocols=["a", "b"])
         other = open_websocket(server.url("foo"), subprotocols=["c"])
         assert (both.subprotocol, other.subprotocol) == ("b", None)
+
+
+def test_a_channel_that_redis_forbids_is_refused_and_not_silently_dead(
+    tmp_path: Path, users: Any, open_websocket: Any
+) -> None:
+    port = free_port()
+    with redis_with("--port", f"{port}", port=port), redis.Redis(port=port) as client:
+        client.acl_setuser(
+            "loop", enabled=True, passwords=["+pw"], keys=["*"], categories=["+@all"], reset=True
+        )
+        client.execute_command("ACL", "SETUSER", "loop", "resetchannels", "&broadcast:open")
+        setting = f"redis://loop:pw@127.0.0.1:{port}/0"
+        with serving("serve", tmp_path, "", WS4REDIS_CONNECTION=setting) as server:
+            open_websocket(server.url("open?subscribe-broadcast"))
+            for _ in range(2):
+                with pytest.raises(InvalidStatus) as refused:
+                    open_websocket(server.url("closed?subscribe-broadcast"))
+                assert refused.value.response.status_code == 503
+            assert "NOPERM" in server.log
+            assert "Redis refuses to subscribe [b'broadcast:closed']" in server.log

@@ -16,6 +16,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import gevent
@@ -107,6 +108,8 @@ class Bus:
         self._has_outgoing = Event()
         self._is_connected = Event()
         self._heard = True
+        self.refused: set[bytes] = set()
+        """Channels that Redis did not let us subscribe, by its access control lists."""
         self._greenlet: gevent.Greenlet | None = None
 
     @property
@@ -138,7 +141,7 @@ class Bus:
     def subscribe(self, channel: bytes) -> None:
         """Receive the messages of a channel; while there is no link, the next one will."""
         if self.is_connected:
-            self._send(b"SUBSCRIBE", channel)
+            self._subscribe([channel])
 
     def unsubscribe(self, channel: bytes) -> None:
         """Receive no messages of a channel any more."""
@@ -225,8 +228,18 @@ class Bus:
 
     def _resubscribe(self, channels: list[bytes]) -> None:
         for start in range(0, len(channels), SUBSCRIBE_CHUNK):
-            chunk = channels[start : start + SUBSCRIBE_CHUNK]
-            self._send(b"SUBSCRIBE", *chunk, answers=len(chunk))
+            self._subscribe(channels[start : start + SUBSCRIBE_CHUNK])
+
+    def _subscribe(self, channels: list[bytes]) -> None:
+        reply = partial(self._subscribed, channels)
+        self._send(b"SUBSCRIBE", *channels, reply=reply, answers=len(channels))
+
+    def _subscribed(self, channels: list[bytes], answer: Any) -> None:
+        _log_error(answer)
+        if isinstance(answer, hiredis.ReplyError):
+            self.refused.update(channels)
+        else:
+            self.refused.difference_update(channels)
 
     def _read(self, link: Link) -> None:
         """Hand over what arrives: all that is there at once, then let the hub go on."""

@@ -195,6 +195,8 @@ class Runner:
             self.bus.get(channel, partial(found, channel))
         if missing and not _wait(done, self.options.redis_timeout):
             raise BusError("Redis did not give the last messages in time.")
+        if refused := self.bus.refused.intersection(facility.membership.subscriptions):
+            raise BusError(f"Redis refuses to subscribe {sorted(refused)}.")
         if facility.handover.overflowed:
             raise BusError("Too much was published while the websocket was opened.")
 
