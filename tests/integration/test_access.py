@@ -17,6 +17,9 @@ from ws4redis.exceptions import HandshakeError
 from ws4redis.groups import SESSION_KEY
 from ws4redis.subscriber import RedisSubscriber
 
+# Each of these may look into the database.
+pytestmark = pytest.mark.usefixtures("users")
+
 EVERYTHING = "&".join(
     f"{action}-{audience}"
     for action in ("subscribe", "publish")
