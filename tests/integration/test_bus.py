@@ -10,6 +10,7 @@ import gevent
 import pytest
 import redis
 
+from tests.servers import RedisServer
 from tests.waiting import PATIENCE
 from ws4redis.conf import redis_options
 from ws4redis.exceptions import BusError
@@ -53,6 +54,15 @@ def wait_for(condition: Callable[[], Any]) -> None:
     with gevent.Timeout(PATIENCE):
         while not condition():
             gevent.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis of these tests' own: they cut its links and take its memory away."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
