@@ -24,6 +24,9 @@ from ws4redis.publisher import RedisPublisher
 from ws4redis.redis_client import get_client
 from ws4redis.redis_store import SELF, RedisMessage
 
+# Each of these may publish.
+pytestmark = pytest.mark.usefixtures("redis_server")
+
 _numbers = itertools.count()
 
 
