@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 _HISTORY = ("send_persisted_messages", "send_persited_messages")
 REFUSED_HEADER = "X-WS4Redis-Refused"
+"""On an open websocket: the channels it asked for and did not get. On a refusal: ``handshake``, which
+tells the loop's own answers from those of a proxy or of Django."""
 
 
 class LoopClient:
@@ -190,6 +192,7 @@ def _refuse(
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
+            (REFUSED_HEADER, "handshake"),
             *extra,
         ],
     )

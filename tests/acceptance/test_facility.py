@@ -318,6 +318,7 @@ def test_a_bad_handshake_is_refused_with_an_http_answer(
     answer = RawClient.ask(server.port, f"/ws/{facility}?subscribe-broadcast", lines)
     assert answer.startswith(f"HTTP/1.1 {status} ")
     assert text in answer.partition("\r\n\r\n")[2]
+    assert "\r\nX-WS4Redis-Refused: handshake\r\n" in answer
     if status == 426:
         assert "\r\nSec-WebSocket-Version: 13\r\n" in answer
 
