@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 _HISTORY = ("send_persisted_messages", "send_persited_messages")
 REFUSED_HEADER = "X-WS4Redis-Refused"
-"""On an open websocket: the channels it asked for and did not get. On a refusal: ``handshake``, which
-tells the loop's own answers from those of a proxy or of Django."""
+"""On an open websocket: the channels it asked for and did not get. On a refusal: ``handshake``,
+which tells the loop's own answer from that of a proxy or of Django."""
 
 
 class LoopClient:
