@@ -193,6 +193,10 @@ class Settings:
     hook_threads: int = setting(10, "E018", _number(1, whole=True))
     """Threads of the websocket loop that load sessions and users and run the hooks above."""
 
+    drain_time: float = setting(5.0, "E019", _number(0))
+    """Seconds at most over which a process that stops or reloads closes its websockets, so that
+    their clients don't all come back at once. It is less where the server has less patience."""
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
         """Build the settings from Django's names and values.

@@ -53,14 +53,14 @@ class Endpoint:
     Args:
         settings: Returns the settings of ws4redis.
         client: Returns a Redis client.
-        runner: Returns the loop of this process, given whether it needs a thread of its own.
+        runner: Returns the loop of this process, given what takes the sockets out of its server.
     """
 
     def __init__(
         self,
         settings: Callable[[], Settings],
         client: Callable[[], Any],
-        runner: Callable[[bool], Runner],
+        runner: Callable[[Transport], Runner],
     ) -> None:
         self._settings = settings
         self._client = client
@@ -78,7 +78,9 @@ class Endpoint:
         _check_address(environ, settings)
         handshake = wire.check(wire.Request.from_environ(environ))
         transport = find(environ, start_response)
-        runner = self._runner(transport.own_thread)
+        runner = self._runner(transport)
+        if runner.is_draining:
+            raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
         subscriber = self._make_subscriber(settings)
         grant = runner.offload(_framed, partial(access.authorize, environ, settings, subscriber))
         headers = wire.response_headers(

@@ -20,9 +20,12 @@ from ws4redis.loop.options import Options
 from ws4redis.loop.runner import Runner
 from ws4redis.metrics import Metrics
 from ws4redis.redis_client import get_client
-from ws4redis.transports import WSGIApplication, uwsgi
+from ws4redis.transports import Server, WSGIApplication, uwsgi
 
 logger = logging.getLogger(__name__)
+
+MERCY_USED = 0.7
+"""Part of the server's patience that may be spent on closing websockets."""
 
 metrics = Metrics()
 """The counters of this process."""
@@ -53,31 +56,41 @@ def get_application(django_application: WSGIApplication | None = None) -> WSGIAp
     return application
 
 
-def get_runner(own_thread: bool) -> Runner:
+def get_runner(server: Server) -> Runner:
     """Return the loop of this process; starts it at the first call.
 
     Args:
-        own_thread: Whether it needs a daemon thread, as the server has no hub.
+        server: Whether the loop needs a daemon thread, and how soon it must be gone in the end.
     """
     # A server may load the application before it forks, so the process counts.
     process = os.getpid()
     with _lock:
         if process not in _runners:
-            runner = _build(get_settings())
-            runner.start(own_thread=own_thread)
-            if not uwsgi.at_exit(runner.stop):
-                atexit.register(runner.stop)
+            runner = _build(get_settings(), server.mercy)
+            runner.start(own_thread=server.own_thread)
+            _stop_at_exit(runner, process)
             _runners.clear()
             _runners[process] = runner
         return _runners[process]
 
 
-def _build(settings: Settings) -> Runner:
+def _stop_at_exit(runner: Runner, process: int) -> None:
+    def stop() -> None:
+        # A child that the site forked inherits this, but not the hub.
+        if os.getpid() == process:
+            runner.stop()
+
+    if not uwsgi.at_exit(stop):
+        atexit.register(stop)
+
+
+def _build(settings: Settings, mercy: float) -> Runner:
     is_patched = gevent.monkey.is_module_patched("socket")
     if is_patched and not _was_patched:
         logger.error(
             "gevent patched this process after Django was loaded, so greenlets share one "
-            "connection to the database. Start uWSGI with --gevent-early-monkey-patch instead."
+            "connection to the database. Start uWSGI with --gevent-early-monkey-patch, or gunicorn "
+            "without --preload."
         )
     if not is_patched:
         # Sites that follow the old documentation have put gevent's socket there, which fails in
@@ -89,6 +102,7 @@ def _build(settings: Settings) -> Runner:
             heartbeat=settings.heartbeat.encode() if settings.heartbeat else None,
             heartbeat_interval=settings.heartbeat_interval,
             ping_interval=settings.ping_interval,
+            drain_time=min(settings.drain_time, mercy * MERCY_USED),
             max_message_size=settings.max_message_size,
             outbox_size=settings.outbox_size,
             expire=settings.expire or 0,

@@ -17,6 +17,8 @@ class Options:
     """Seconds between two pings to one client."""
     close_timeout: float = 5.0
     """Seconds for which a closing websocket waits for its peer."""
+    drain_time: float = 5.0
+    """Seconds over which the websockets are closed when the process ends."""
     max_message_size: int = 2**20
     """Bytes of the largest message that a client may send."""
     outbox_size: int = 2**20

@@ -27,6 +27,7 @@ from ws4redis.exceptions import BusError
 from ws4redis.loop.bus import Bus, Link
 from ws4redis.loop.connection import Connection
 from ws4redis.loop.dispatcher import Dispatcher
+from ws4redis.loop.drain import drain
 from ws4redis.loop.facility import Facility, Membership, Publisher
 from ws4redis.loop.handover import Delivery
 from ws4redis.loop.options import Options
@@ -38,9 +39,6 @@ from ws4redis.wire.close import CloseCode
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-STOP_TIMEOUT = 2.0
-"""Seconds that a stopping loop waits for its clients to say goodbye."""
 
 _get_ident = gevent.monkey.get_original("_thread", "get_ident")
 
@@ -63,6 +61,8 @@ class Runner:
         )
         self.uplink = Uplink(self.bus, options.expire, metrics)
         self.registry: Registry
+        self.is_draining = False
+        """Whether this process is about to end, and takes no websockets any more."""
         self._is_patched = gevent.monkey.is_module_patched("socket")
 
     def start(self, *, own_thread: bool) -> None:
@@ -77,8 +77,9 @@ class Runner:
         ready.wait()
 
     def stop(self, code: int = CloseCode.GOING_AWAY) -> None:
-        """Say goodbye to all websockets, give them a moment to answer, and drop the rest."""
-        self.call(self._stop, code)
+        """Close all websockets, spread over the drain time, and leave Redis; once is enough."""
+        if not self._stopped.is_set():
+            self.call(self._stop, code)
 
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
         """Run something on the hub and return its result; may be called from any thread.
@@ -201,11 +202,8 @@ class Runner:
             raise BusError("Too much was published while the websocket was opened.")
 
     def _stop(self, code: int) -> None:
-        for connection in self.registry:
-            connection.close(code)
-        with gevent.Timeout(STOP_TIMEOUT, False):
-            while len(self.registry):
-                gevent.sleep(TICK / 10)
+        self.is_draining = True
+        drain(self.registry, code, self.options.drain_time)
         self.bus.stop()
         self._timer.stop()
         self._stopped.set()

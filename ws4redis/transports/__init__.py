@@ -15,11 +15,17 @@ StartResponse = Callable[..., Any]
 WSGIApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
-class Transport(Protocol):
-    """One request whose socket can be taken over."""
+class Server(Protocol):
+    """What the loop has to know of the server in whose process it lives."""
 
     own_thread: bool
     """Whether the loop needs a thread of its own in this process: the server has no hub."""
+    mercy: float
+    """Seconds that the server leaves to a process that is to end, before it kills it."""
+
+
+class Transport(Server, Protocol):
+    """One request whose socket can be taken over."""
 
     def take(self, headers: Headers) -> tuple[socket.socket, bytes]:
         """Answer 101, end the server's interest in the request, and hand over its socket.
@@ -36,7 +42,7 @@ class Transport(Protocol):
         """
 
 
-_MODULES = ("uwsgi", "pywsgi", "wsgiref")
+_MODULES = ("uwsgi", "gunicorn", "pywsgi", "wsgiref")
 
 
 def find(environ: Environ, start_response: StartResponse) -> Transport:
@@ -53,5 +59,5 @@ def find(environ: Environ, start_response: StartResponse) -> Transport:
     software = environ.get("SERVER_SOFTWARE", "unknown")
     raise TransportError(
         f"Websockets are not possible under the server {software!r}. "
-        "Use 'manage.py ws4redis serve', 'manage.py runserver', or uWSGI with --gevent."
+        "Use 'manage.py ws4redis serve', 'manage.py runserver', uWSGI or gunicorn."
     )

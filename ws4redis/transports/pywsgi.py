@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import Any
 
@@ -16,6 +17,7 @@ class PywsgiTransport:
     """A request in the hands of ``gevent.pywsgi``."""
 
     own_thread = False
+    mercy = math.inf
 
     def __init__(self, handler: WSGIHandler, start_response: StartResponse) -> None:
         self._handler: Any = handler

@@ -19,6 +19,10 @@ from ws4redis.exceptions import TransportError
 from ws4redis.transports import Environ, Headers, StartResponse
 from ws4redis.transports.swap import duplicate
 
+DEFAULT_MERCY = 60
+"""Seconds that uWSGI leaves to its workers unless an option says otherwise."""
+_MERCIES = ("reload-mercy", "worker-reload-mercy")
+
 
 class UwsgiTransport:
     """A request in the hands of uWSGI."""
@@ -27,6 +31,7 @@ class UwsgiTransport:
         self._uwsgi = uwsgi
         self._start_response = start_response
         self.own_thread = not _option(uwsgi, "gevent")
+        self.mercy = min(float(_option(uwsgi, name) or DEFAULT_MERCY) for name in _MERCIES)
 
     def take(self, headers: Headers) -> tuple[socket.socket, bytes]:
         """See ``Transport.take``; what came before the answer stays in uWSGI's parser."""
@@ -70,8 +75,9 @@ def at_exit(callback: Callable[[], object]) -> bool:
     return True
 
 
-def _option(uwsgi: Any, name: str) -> bool:
-    return bool(uwsgi.opt.get(name) or uwsgi.opt.get(name.encode()))
+def _option(uwsgi: Any, name: str) -> Any:
+    """Return the value of an option of uWSGI: True if it takes none, None if it is not given."""
+    return uwsgi.opt.get(name) or uwsgi.opt.get(name.encode())
 
 
 # gevent removes it from a patched process.

@@ -15,6 +15,8 @@ class WsgirefTransport:
     """A request in the hands of ``wsgiref``."""
 
     own_thread = True
+    # Whoever develops waits for the reload.
+    mercy = 0.5
 
     def __init__(self, handler: ServerHandler, start_response: StartResponse) -> None:
         self._handler: Any = handler
