@@ -13,6 +13,11 @@ need npm npm
 need cc gcc
 need curl curl
 need openssl openssl
+need nginx nginx-light
+need apache2 apache2
+# To build uWSGI from source with TLS and internal routing.
+[ -e /usr/include/openssl/ssl.h ] || missing="$missing libssl-dev"
+[ -e /usr/include/pcre2.h ] || missing="$missing libpcre2-dev"
 
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ]; then

@@ -7,25 +7,21 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import redis
 
+from tests.deployments import DJANGO_SETTINGS, ROOT, Site, commands, free_port
+from tests.raw import RawClient
 from tests.waiting import PATIENCE, wait_for
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+__all__ = ["ROOT", "RedisServer", "Server", "end", "free_port", "redis_executable", "serving"]
 
 
 def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:
@@ -78,13 +74,26 @@ class RedisServer:
 
 
 class Server:
-    """A running server of the test project."""
+    """A running server of the test project, and what stands before it or beside it."""
 
-    def __init__(self, kind: str, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-        self.kind = kind
-        self.process = process
-        self.port = port
-        self._log = log
+    def __init__(self, site: Site, processes: list[subprocess.Popen[bytes]]) -> None:
+        self.kind = site.kind
+        self.port = site.port
+        self.run = site.run
+        self.processes = processes
+        self._log = site.log
+        self._tls = site.uses_tls
+        self._certificate = site.certificate
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The one that holds the websockets, or the parent of those that do."""
+        return self.processes[0]
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether another web server stands before the one that takes the socket."""
+        return self.kind.startswith(("nginx", "apache"))
 
     @property
     def host(self) -> str:
@@ -94,65 +103,89 @@ class Server:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
+    @property
+    def page(self) -> str:
+        """The address of the site."""
+        return f"{'https' if self._tls else 'http'}://{self.host}"
+
     def url(self, address: str) -> str:
-        return f"ws://{self.host}/ws/{address}"
+        return f"{'wss' if self._tls else 'ws'}://{self.host}/ws/{address}"
 
+    def tls(self) -> ssl.SSLContext | None:
+        """What a client needs to trust the site."""
+        return ssl.create_default_context(cafile=str(self._certificate)) if self._tls else None
 
-def _command(kind: str, port: int) -> list[str]:
-    django = [sys.executable, "-m", "django"]
-    uwsgi = [str(Path(sys.executable).parent / "pyuwsgi"), "--die-on-term", "--need-app"]
-    return {
-        "serve": [*django, "ws4redis", "serve", "--bind", f"127.0.0.1:{port}"],
-        "runserver": [*django, "runserver", "--noreload", f"127.0.0.1:{port}"],
-        "stock-runserver": [
-            *[sys.executable, "-m", "tests.stock_runserver", "runserver", "--noreload"],
-            f"127.0.0.1:{port}",
-        ],
-        "uwsgi-patched": [
-            *[*uwsgi, "--http-socket", f"127.0.0.1:{port}", "--gevent", "5"],
-            *["--gevent-early-monkey-patch", "--module", "tests.wsgi_websocket"],
-        ],
-        "uwsgi-threads": [
-            *[*uwsgi, "--http-socket", f"127.0.0.1:{port}", "--threads", "4"],
-            *["--module", "tests.wsgi_websocket"],
-        ],
-        # Five cores, and many more websockets than that in the tests.
-        "uwsgi": [
-            *[*uwsgi, "--http-socket", f"127.0.0.1:{port}", "--gevent", "5", "--master"],
-            *["--module", "tests.wsgi_websocket"],
-        ],
-    }[kind]
+    def connect(self, receive_buffer: int = 0) -> socket.socket:
+        """Open a connection to the site."""
+        plain = socket.socket()
+        plain.settimeout(PATIENCE)
+        if receive_buffer:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        try:
+            plain.connect(("127.0.0.1", self.port))
+            context = self.tls()
+            return context.wrap_socket(plain, server_hostname="127.0.0.1") if context else plain
+        except OSError:
+            plain.close()
+            raise
+
+    def tree(self) -> list[psutil.Process]:
+        """Return all processes that belong to the server."""
+        roots = [
+            psutil.Process(process.pid) for process in self.processes if process.poll() is None
+        ]
+        return [one for root in roots for one in (root, *root.children(recursive=True))]
+
+    def is_ready(self) -> bool:
+        """Whether both the loop and, where it is there, Django answer."""
+        try:
+            refusal = RawClient.ask(self, "/ws/", {})
+            page = RawClient.ask(self, "/", {"Upgrade": None, "Connection": "close"})
+        except OSError:
+            return False
+        return "X-WS4Redis-Refused" in refusal and not page.startswith("HTTP/1.1 50")
 
 
 @contextmanager
 def serving(kind: str, directory: Path, redis_url: str, **settings: Any) -> Iterator[Server]:
-    """Run a server of the test project with settings of its own."""
-    port = free_port()
-    log = directory / f"{kind}-{port}.log"
-    environment = {
+    """Run a server of the test project with settings of its own.
+
+    Args:
+        kind: One of ``deployments.KINDS``.
+        directory: Where its logs are written.
+        redis_url: Its Redis.
+        settings: Its further Django settings.
+    """
+    with Site(kind, directory) as site, ExitStack() as stack:
+        environment = _environment(kind, redis_url, settings)
+        output = stack.enter_context(site.log.open("wb"))
+        processes = []
+        for command in commands(site):
+            process = subprocess.Popen(
+                command, env=environment, cwd=ROOT, stdout=output, stderr=output
+            )
+            processes.append(process)
+            stack.callback(_end_if_running, process)
+        server = Server(site, processes)
+        wait_for(lambda: server.is_ready() or any(one.poll() is not None for one in processes))
+        assert all(process.poll() is None for process in processes), server.log
+        yield server
+
+
+def _environment(kind: str, redis_url: str, settings: dict[str, Any]) -> dict[str, str]:
+    chosen = DJANGO_SETTINGS.get(kind, {}) | settings
+    application = {"WS4REDIS_TEST_APPLICATION": "ws4redis.django_runserver.application"}
+    return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
         "REDIS_URL": redis_url,
-        "WS4REDIS_TEST_SETTINGS": json.dumps(settings),
+        "WS4REDIS_TEST_SETTINGS": json.dumps(chosen),
+        **(application if kind == "stock-runserver" else {}),
     }
-    if kind == "stock-runserver":
-        environment["WS4REDIS_TEST_APPLICATION"] = "ws4redis.django_runserver.application"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            _command(kind, port), env=environment, cwd=ROOT, stdout=output, stderr=output
-        )
-    server = Server(kind, process, port, log)
-    try:
-        wait_for(lambda: process.poll() is not None or _listens(port))
-        assert process.poll() is None, server.log
-        yield server
-    finally:
-        if process.poll() is None:
-            end(process)
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _end_if_running(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        end(process)

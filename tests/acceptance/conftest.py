@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.acceptance.raw import RawClient
+from tests.deployments import KINDS
+from tests.raw import RawClient
 from tests.servers import RedisServer, Server, serving
 
-KINDS = ("serve", "runserver", "stock-runserver", "uwsgi", "uwsgi-patched", "uwsgi-threads")
 _numbers = itertools.count()
+_untrusting = ssl.create_default_context()
+_untrusting.check_hostname = False
+_untrusting.verify_mode = ssl.CERT_NONE
 
 Open = Callable[..., ClientConnection]
 
@@ -42,6 +46,8 @@ def open_websocket() -> Iterator[Open]:
         def opened(url: str, cookie: str = "", **options: Any) -> ClientConnection:
             headers = {"Cookie": cookie} if cookie else {}
             headers |= options.pop("headers", {})
+            if url.startswith("wss:"):
+                options["ssl"] = _untrusting
             return stack.enter_context(
                 connect(url, additional_headers=headers, proxy=None, **options)
             )

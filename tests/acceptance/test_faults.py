@@ -111,7 +111,7 @@ def test_a_peer_that_answers_no_ping_is_given_up(
     kind: str, directory: Path, redis_server: RedisServer, users: Any, open_raw: Any
 ) -> None:
     with serving(kind, directory, redis_server.url, WS4REDIS_PING_INTERVAL=0.3) as server:
-        silent = open_raw(server.port, "/ws/foo?subscribe-broadcast")
+        silent = open_raw(server, "/ws/foo?subscribe-broadcast")
         assert silent.receive_frame() == (9, b"")
         assert silent.is_ended()
 

@@ -19,7 +19,7 @@ from tests.servers import end, free_port, redis_executable, serving
 from tests.waiting import wait_for
 from ws4redis.publisher import RedisPublisher
 
-KINDS = ("serve", "runserver", "uwsgi", "uwsgi-patched")
+KINDS = ("serve", "runserver", "uwsgi", "uwsgi-http-socket")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tests.acceptance.test_facility import BOTH, receive
 from tests.servers import RedisServer, Server, serving
 from tests.waiting import wait_for
 
-KINDS = ("serve", "runserver", "uwsgi", "uwsgi-patched")
+KINDS = ("serve", "runserver", "uwsgi", "uwsgi-http-socket")
 
 
 @pytest.fixture(params=KINDS)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import struct
+from typing import TYPE_CHECKING
 
-from tests.waiting import PATIENCE
+if TYPE_CHECKING:
+    from tests.servers import Server
 
 HANDSHAKE = {
     "Upgrade": "websocket",
@@ -20,15 +23,11 @@ class RawClient:
     """A websocket by hand; ``early`` is sent as a message together with the handshake."""
 
     def __init__(
-        self, port: int, path: str, early: bytes | None = None, receive_buffer: int = 0
+        self, server: Server, path: str, early: bytes | None = None, receive_buffer: int = 0
     ) -> None:
-        self._socket = socket.socket()
-        self._socket.settimeout(PATIENCE)
-        if receive_buffer:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._socket.connect(("127.0.0.1", port))
+        self._socket = server.connect(receive_buffer)
         self._file = self._socket.makefile("rb")
-        request = self.request(port, path, HANDSHAKE)
+        request = self.request(server.host, path, HANDSHAKE)
         self.send_bytes(request + (self.frame(early) if early is not None else b""))
         status = self._file.readline()
         assert b" 101 " in status, status
@@ -37,22 +36,22 @@ class RawClient:
 
     @staticmethod
     def request(
-        port: int,
+        host: str,
         path: str,
         headers: dict[str, str],
         method: str = "GET",
         protocol: str = "HTTP/1.1",
     ) -> bytes:
-        lines = [f"{method} {path} {protocol}", f"Host: 127.0.0.1:{port}"]
+        lines = [f"{method} {path} {protocol}", f"Host: {host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode()
 
     @classmethod
-    def ask(cls, port: int, path: str, changes: dict[str, str | None], **request: str) -> str:
+    def ask(cls, server: Server, path: str, changes: dict[str, str | None], **request: str) -> str:
         """Send a handshake with changed headers (None: without); return the whole answer."""
         headers = {n: v for n, v in (HANDSHAKE | changes).items() if v is not None}
-        with socket.create_connection(("127.0.0.1", port), PATIENCE) as asking:
-            asking.sendall(cls.request(port, path, headers, **request))
+        with server.connect() as asking:
+            asking.sendall(cls.request(server.host, path, headers, **request))
             answer = b""
             while not _is_complete(answer) and (data := asking.recv(65536)):
                 answer += data
@@ -106,7 +105,7 @@ class RawClient:
                 pass
         except TimeoutError:
             return False
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLError):
             pass
         return True
 

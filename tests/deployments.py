@@ -1,0 +1,274 @@
+"""The documented ways to run a site, started from the very files in ``deploy/``.
+
+A file is taken as it is, but for its addresses, which become those of one test.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "deploy"
+VENV = "/srv/mysite/venv"
+SITE = "/srv/mysite"
+
+Command = list[str]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Site:
+    """The addresses and files of one running site; ``port`` is the public one."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self.kind = kind
+        self.port = free_port()
+        self.log = directory / f"{kind}-{self.port}.log"
+        # Short enough for unix sockets, unlike the directories of single tests.
+        self.run = Path(tempfile.mkdtemp(prefix="ws4redis-run-"))
+        self.django_port = free_port()
+        self.websocket_port = free_port()
+
+    def __enter__(self) -> Site:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.run)
+
+    @property
+    def public(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.kind == "nginx-tls"
+
+    @property
+    def certificate(self) -> Path:
+        return self.run / "mysite.crt"
+
+    def make_certificate(self) -> None:
+        subprocess.run(
+            [
+                *["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"],
+                *["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
+                *["-keyout", str(self.run / "mysite.key"), "-out", str(self.certificate)],
+            ],
+            check=True,
+            capture_output=True,
+        )
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.run / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def copy(self, source: str, changes: dict[str, str]) -> Path:
+        """Copy a file of ``deploy/`` with other addresses; each must have been in it."""
+        text = (DEPLOY / source).read_text()
+        for old, new in changes.items():
+            assert old in text, f"{old!r} is not in deploy/{source}"
+            text = text.replace(old, new)
+        return self.write(Path(source).name, text)
+
+    def paths(self) -> dict[str, str]:
+        return {VENV: sys.prefix, SITE: str(ROOT / "tests" / "site")}
+
+
+def commands(site: Site) -> list[Command]:
+    """Return the commands to start; the one that holds the websockets is the first."""
+    return KINDS[site.kind](site)
+
+
+def _python(*arguments: str) -> Callable[[Site], list[Command]]:
+    """``{}`` stands for the public address."""
+
+    def make(site: Site) -> list[Command]:
+        return [[sys.executable, *(item.format(site.public) for item in arguments)]]
+
+    return make
+
+
+def _executable(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _uwsgi(site: Site, name: str, changes: dict[str, str], binary: str = "pyuwsgi") -> Command:
+    path = site.copy(f"uwsgi/{name}.ini", site.paths() | changes)
+    return [_executable(binary), "--need-app", "--ini", str(path)]
+
+
+def _uwsgi_alone(site: Site) -> list[Command]:
+    """Five cores, one process, and the module with the lines that the old documents have."""
+    changes = {
+        "127.0.0.1:9090": site.public,
+        "gevent = 1000": "gevent = 5",
+        "workers = 2": "workers = 1",
+        "wsgi_websocket": "wsgi_websocket_old",
+    }
+    return [_uwsgi(site, "websocket-tcp", changes)]
+
+
+def _uwsgi_with_django(name: str, binary: str = "pyuwsgi") -> Callable[[Site], list[Command]]:
+    def make(site: Site) -> list[Command]:
+        return [_uwsgi(site, name, {":8000": site.public}, binary)]
+
+    return make
+
+
+def _emperor(site: Site) -> list[Command]:
+    sockets = {"/var/tmp/": f"{site.run}/"}
+    for vassal in ("wsserver", "runserver"):
+        source = f"uwsgi/emperor/vassals/{vassal}.ini"
+        changed = site.copy(source, site.paths() | sockets | {"mysite.settings": "tests.settings"})
+        site.write(f"vassals/{vassal}.ini", changed.read_text())
+    vassals = {"emperor = vassals": f"emperor = {site.run}/vassals"}
+    path = site.copy(
+        "uwsgi/emperor/uwsgi.ini",
+        sockets | vassals | {":9090": site.public, VENV: sys.prefix},
+    )
+    return [[_executable("pyuwsgi"), "--ini", str(path)]]
+
+
+def _gunicorn(worker: str) -> Callable[[Site], list[Command]]:
+    def make(site: Site) -> list[Command]:
+        changes = {"127.0.0.1:8000": site.public, SITE: site.paths()[SITE]}
+        path = site.copy(f"gunicorn/{worker}.conf.py", changes)
+        return [[_executable("gunicorn"), "-c", str(path), "wsgi"]]
+
+    return make
+
+
+def _nginx(site: Site, name: str, changes: dict[str, str]) -> Command:
+    static = {f"{SITE}/static": str(ROOT / "tests" / "site" / "static")}
+    path = site.copy(f"nginx/{name}.conf", static | changes)
+    return nginx(site.run, path)
+
+
+def nginx(run: Path, configuration: Path) -> Command:
+    """Return the command that runs nginx with the content of its ``http`` block in a file."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    lines = [
+        *["daemon off;", "user root;", f"pid {run}/nginx.pid;"],
+        *["error_log stderr;", "events { worker_connections 4096; }", "http {"],
+        *["access_log off;", *(f"{kind}_temp_path {run}/{kind};" for kind in kinds)],
+        *[f"include {configuration};", "}"],
+    ]
+    main = run / f"{configuration.stem}-main.conf"
+    main.write_text("\n".join(lines))
+    return ["nginx", "-p", str(run), "-c", str(main)]
+
+
+def _nginx_unix(site: Site) -> list[Command]:
+    sockets = {"/run/mysite/": f"{site.run}/"}
+    # Fewer than in the file: there are two cores here.
+    django = _uwsgi(
+        site,
+        "django",
+        {"/run/mysite/django": f"{site.run}/django", "workers = 5": "workers = 1"},
+    )
+    websocket = _uwsgi(site, "websocket", sockets)
+    front = _nginx(site, "unix", sockets | {"listen 80": f"listen {site.public}"})
+    return [websocket, django, front]
+
+
+def _uwsgi_on_tcp(site: Site) -> list[Command]:
+    websocket = {"127.0.0.1:9090": f"127.0.0.1:{site.websocket_port}"}
+    django = {"127.0.0.1:8000": f"127.0.0.1:{site.django_port}", "workers = 2": "workers = 1"}
+    return [_uwsgi(site, "websocket-tcp", websocket), _uwsgi(site, "django-tcp", django)]
+
+
+def _nginx_tls(site: Site) -> list[Command]:
+    site.make_certificate()
+    changes = {
+        "listen 443": f"listen {site.public}",
+        "127.0.0.1:8000": f"127.0.0.1:{site.django_port}",
+        "127.0.0.1:9090": f"127.0.0.1:{site.websocket_port}",
+        "/etc/ssl/": f"{site.run}/",
+    }
+    return [*_uwsgi_on_tcp(site), _nginx(site, "tls", changes)]
+
+
+def _nginx_upgrade(site: Site) -> list[Command]:
+    django, websocket = f"127.0.0.1:{site.django_port}", f"127.0.0.1:{site.websocket_port}"
+    changes = {
+        "listen 80": f"listen {site.public}",
+        "127.0.0.1:8000": django,
+        "127.0.0.1:8001": websocket,
+    }
+    serve = [*_DJANGO, "ws4redis", "serve", "--bind", websocket]
+    chdir = str(ROOT / "tests" / "site")
+    gunicorn = [_executable("gunicorn"), "--bind", django, "--chdir", chdir, "wsgi_django"]
+    return [serve, gunicorn, _nginx(site, "by-upgrade", changes)]
+
+
+_APACHE = ("mpm_event", "authz_core", "alias", "proxy", "proxy_http", "proxy_wstunnel")
+
+
+def _apache(site: Site) -> list[Command]:
+    changes = {
+        "*:80": site.public,
+        "127.0.0.1:8000": f"127.0.0.1:{site.django_port}",
+        "127.0.0.1:9090": f"127.0.0.1:{site.websocket_port}",
+        f"{SITE}/static": str(ROOT / "tests" / "site" / "static"),
+    }
+    path = site.copy("apache/mysite.conf", changes)
+    modules = [f"LoadModule {n}_module /usr/lib/apache2/modules/mod_{n}.so" for n in _APACHE]
+    lines = [
+        *modules,
+        *["ServerName localhost", f"Listen {site.public}", "User www-data", "Group www-data"],
+        *[f"PidFile {site.run}/apache.pid", f"DefaultRuntimeDir {site.run}"],
+        *["ErrorLog /dev/stderr", f"Include {path}"],
+    ]
+    main = site.write("apache.conf", "\n".join(lines))
+    return [*_uwsgi_on_tcp(site), ["apache2", "-D", "FOREGROUND", "-f", str(main)]]
+
+
+_DJANGO = [sys.executable, "-m", "django"]
+
+KINDS: dict[str, Callable[[Site], list[Command]]] = {
+    "runserver": _python("-m", "django", "runserver", "--noreload", "{}"),
+    "stock-runserver": _python("-m", "tests.stock_runserver", "runserver", "--noreload", "{}"),
+    "serve": _python("-m", "django", "ws4redis", "serve", "--bind", "{}"),
+    "serve-workers": _python(
+        *["-m", "django", "ws4redis", "serve", "--bind", "{}", "--workers", "3"]
+    ),
+    "uwsgi": _uwsgi_alone,
+    "uwsgi-http-socket": _uwsgi_with_django("http-socket"),
+    "uwsgi-router": _uwsgi_with_django("standalone"),
+    "uwsgi-source": _uwsgi_with_django("standalone", "uwsgi"),
+    "uwsgi-threads": _uwsgi_with_django("threads"),
+    "uwsgi-emperor": _emperor,
+    "nginx-unix": _nginx_unix,
+    "nginx-tls": _nginx_tls,
+    "nginx-upgrade": _nginx_upgrade,
+    "apache": _apache,
+    "gunicorn-gevent": _gunicorn("gevent"),
+    "gunicorn-gthread": _gunicorn("gthread"),
+    "gunicorn-sync": _gunicorn("sync"),
+}
+"""How to start each kind."""
+
+DJANGO_SETTINGS: dict[str, dict[str, Any]] = {
+    "nginx-tls": {"SECURE_PROXY_SSL_HEADER": ["HTTP_X_FORWARDED_PROTO", "https"]},
+}
+"""Settings that a kind asks for."""
