@@ -113,7 +113,9 @@ def _executable(name: str) -> str:
 
 
 def _uwsgi(site: Site, name: str, changes: dict[str, str], binary: str = "pyuwsgi") -> Command:
-    path = site.copy(f"uwsgi/{name}.ini", site.paths() | changes)
+    if binary == "uwsgi":
+        changes = {f"binary-path = {VENV}/bin/python": ""} | changes
+    path = site.copy(f"uwsgi/{name}.ini", changes | site.paths())
     return [_executable(binary), "--need-app", "--ini", str(path)]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import ipaddress
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ Validator = Callable[[Any], str | None]
 """Returns what is wrong with a value, as the end of the sentence ``SETTING …``; None if nothing."""
 
 PREFIX = "WS4REDIS_"
+FORWARDED_HEADERS = ("X-Forwarded-For", "Forwarded")
 UNKNOWN_ID = "ws4redis.E001"
 
 
@@ -72,6 +74,23 @@ def _origins(value: Any) -> str | None:
 def _is_origin(item: str) -> bool:
     scheme, separator, host = item.partition("://")
     return bool(separator and scheme and host) and "/" not in host
+
+
+def _proxies(value: Any) -> str | None:
+    if wrong := _texts(value):
+        return wrong
+    for item in value:
+        try:
+            ipaddress.ip_network(item if item != "unix" else "::")
+        except ValueError:
+            return f"must hold networks such as '10.0.0.0/8', or 'unix', got {item!r}."
+    return None
+
+
+def _forwarded_header(value: Any) -> str | None:
+    if value in FORWARDED_HEADERS:
+        return None
+    return f"must be one of {', '.join(FORWARDED_HEADERS)}, got {value!r}."
 
 
 def _websocket_url(value: Any) -> str | None:
@@ -196,6 +215,15 @@ class Settings:
     drain_time: float = setting(5.0, "E019", _number(0))
     """Seconds at most over which a process that stops or reloads closes its websockets, so that
     their clients don't all come back at once. It is less where the server has less patience."""
+
+    trusted_proxies: list[str] = setting([], "E020", _proxies)
+    """Networks of the proxies that are believed when they say whom they speak for, such as
+    ``'127.0.0.1'`` or ``'10.0.0.0/8'``; ``'unix'`` stands for whoever talks through a unix socket.
+    The client's address is used in the log. Nobody else's header is read."""
+
+    forwarded_header: str = setting("X-Forwarded-For", "E021", _forwarded_header)
+    """The header in which the trusted proxies name the client: ``'X-Forwarded-For'`` or
+    ``'Forwarded'`` (RFC 7239). The other one is ignored, as a client may have sent it."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:

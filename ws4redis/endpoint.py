@@ -21,6 +21,7 @@ from ws4redis.exceptions import BusError, HandshakeError, TransportError
 from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_source, overrides
 from ws4redis.loop.facility import Facility, Membership
 from ws4redis.loop.runner import Runner
+from ws4redis.proxies import client_address
 from ws4redis.subscriber import RedisSubscriber, SharedPubSub
 from ws4redis.transports import Environ, Headers, StartResponse, Transport, find
 from ws4redis.wire import handshake as wire
@@ -28,6 +29,9 @@ from ws4redis.wire import handshake as wire
 logger = logging.getLogger(__name__)
 
 _HISTORY = ("send_persisted_messages", "send_persited_messages")
+OPENED = "Opened %(path)r for %(client)s"
+REFUSED = "Refused %(path)r for %(client)s with %(status)d: %(reason)s"
+
 REFUSED_HEADER = "X-WS4Redis-Refused"
 """On an open websocket: the channels it asked for and did not get. On a refusal: ``handshake``,
 which tells the loop's own answer from that of a proxy or of Django."""
@@ -68,13 +72,21 @@ class Endpoint:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            self._open(environ, start_response)
+            settings = self._settings()
         except Exception as error:
-            return _refuse(environ, start_response, _refusal(error))
+            return _refuse(start_response, _refusal(error))
+        request = _describe(environ, settings)
+        try:
+            self._open(environ, start_response, settings)
+        except Exception as error:
+            refusal = _refusal(error)
+            request |= {"status": refusal.status, "reason": refusal.message}
+            logger.warning(REFUSED, request, extra=request)
+            return _refuse(start_response, refusal)
+        logger.info(OPENED, request, extra=request)
         return []
 
-    def _open(self, environ: Environ, start_response: StartResponse) -> None:
-        settings = self._settings()
+    def _open(self, environ: Environ, start_response: StartResponse, settings: Settings) -> None:
         _check_address(environ, settings)
         handshake = wire.check(wire.Request.from_environ(environ))
         transport = find(environ, start_response)
@@ -103,6 +115,12 @@ class Endpoint:
         own: type[RedisSubscriber] = load_callable(settings.subscriber)
         client = self._client()
         return own(client if has_own_source(own) else LoopClient(client))
+
+
+def _describe(environ: Environ, settings: Settings) -> dict[str, Any]:
+    """Return what the log says of a request."""
+    client = client_address(environ, settings.trusted_proxies, settings.forwarded_header)
+    return {"path": environ.get("PATH_INFO", ""), "client": client}
 
 
 def _check_address(environ: Environ, settings: Settings) -> None:
@@ -180,11 +198,7 @@ def _refusal(error: Exception) -> HandshakeError:
     return HandshakeError(500, "Internal error.")
 
 
-def _refuse(
-    environ: Environ, start_response: StartResponse, refusal: HandshakeError
-) -> Iterable[bytes]:
-    path = environ.get("PATH_INFO", "")
-    logger.warning("Refused %r with %d: %s", path, refusal.status, refusal.message)
+def _refuse(start_response: StartResponse, refusal: HandshakeError) -> Iterable[bytes]:
     body = f"{refusal.message}\n".encode()
     # PEP 3333 leaves hop-by-hop headers, such as Upgrade, to the server.
     extra = [header for header in refusal.headers if not is_hop_by_hop(header[0])]

@@ -36,7 +36,12 @@ _runners: dict[int, Runner] = {}
 
 
 def get_websocket_application() -> WSGIApplication:
-    """Return the application that serves websockets and nothing else."""
+    """Return the application that serves websockets and nothing else.
+
+    Raises:
+        TransportError: The server can't hold websockets as it was started.
+    """
+    uwsgi.check_options()
     return Endpoint(get_settings, get_client, get_runner)
 
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,6 @@ from tests.servers import ROOT, RedisServer, end, free_port, serving
 from tests.waiting import PATIENCE, wait_for
 
 KINDS = ("serve", "runserver", "uwsgi")
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that a test may stop."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -145,19 +135,6 @@ def test_heartbeats_are_sent_on_their_interval_and_those_of_clients_swallowed(
         client.send("real")
         assert [receive(client) for _ in range(4)].count("--beat--") == 3
         assert sorted({receive(other) for _ in range(4)}) == ["--beat--", "real"]
-
-
-@pytest.mark.parametrize("kind", ["serve", "uwsgi"])
-def test_a_stopping_server_says_goodbye_with_1001(
-    kind: str, directory: Path, redis_server: RedisServer, users: Any, open_websocket: Any
-) -> None:
-    with serving(kind, directory, redis_server.url) as server:
-        clients = [open_websocket(server.url("foo?subscribe-broadcast")) for _ in range(20)]
-        end(server.process)
-        for client in clients:
-            with pytest.raises(ConnectionClosed):
-                client.recv(timeout=PATIENCE)
-            assert client.close_code == 1001
 
 
 def test_autoreload_works_while_websockets_are_open(

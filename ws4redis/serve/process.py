@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,7 +66,11 @@ def _work(places: Places, announce: Callable[[str], None]) -> int:
     else:
         announce(address)
         notify.ready("holds websockets")
-    if worker.run() == signal.SIGHUP and lifeline is None:
+    is_reload = worker.wait()
+    if lifeline is None:
+        notify.reloading() if is_reload else notify.stopping()
+    worker.stop(has_successor=is_reload)
+    if is_reload and lifeline is None:
         _start_again(places)
     return 0
 

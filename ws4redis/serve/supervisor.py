@@ -14,8 +14,9 @@ from ws4redis.serve import inheritance, notify
 
 logger = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-TICK = 0.5
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (*STOP_SIGNALS, signal.SIGHUP, signal.SIGCHLD)
+TICK = 0.1
 """Seconds between two looks at the processes if no signal comes."""
 GRACE = 5.0
 """Seconds beyond the drain time that a process has to end before it is killed."""
@@ -81,7 +82,7 @@ class Supervisor:
             return 1
         self._on_ready()
         self._say_ready()
-        while (number := self._wait_for_signal()) not in (signal.SIGTERM, signal.SIGINT):
+        while (number := _wait_for(SIGNALS)) not in STOP_SIGNALS:
             if number == signal.SIGHUP:
                 self._begin_reload()
             self._look()
@@ -90,10 +91,6 @@ class Supervisor:
             listener.close()
         self._stop([*self._children, *self._newcomers, *self._leaving])
         return 0
-
-    def _wait_for_signal(self) -> int | None:
-        found = signal.sigtimedwait(SIGNALS, TICK)
-        return None if found is None else found.si_signo
 
     def _start(self, count: int) -> list[Child]:
         return [self._start_one() for _ in range(count)]
@@ -113,11 +110,11 @@ class Supervisor:
     def _wait_until_ready(self) -> bool:
         """Return whether the first processes serve: what fails now would fail again."""
         while not all(child.is_ready for child in self._children):
-            number = self._wait_for_signal()
+            # A reload that is asked for too early waits.
+            if _wait_for((*STOP_SIGNALS, signal.SIGCHLD)) in STOP_SIGNALS:
+                return False
             for child in self._children:
                 child.look()
-            if number in (signal.SIGTERM, signal.SIGINT):
-                return False
             if any(child.has_ended() for child in self._children):
                 logger.error("A process ended before it served; giving up.")
                 return False
@@ -183,6 +180,12 @@ class Supervisor:
 
     def _say_ready(self) -> None:
         notify.ready(f"{self._workers} processes hold websockets")
+
+
+def _wait_for(signals: Iterable[signal.Signals]) -> int | None:
+    """Return the number of the next signal; None if none comes for a while."""
+    found = signal.sigtimedwait(signals, TICK)
+    return None if found is None else found.si_signo
 
 
 def _send(children: Iterable[Child], number: signal.Signals) -> None:

@@ -63,22 +63,25 @@ class Worker:
         green.setblocking(True)
         gevent.spawn(self._wait_for_end, green)
 
-    def run(self) -> int:
-        """Serve until a signal comes, close all websockets, and return the signal's number.
+    def wait(self) -> bool:
+        """Serve until a signal comes; return whether a new process is to follow (SIGHUP)."""
+        return bool(self._signal.get() == signal.SIGHUP)
 
-        SIGHUP announces a new process, so the clients are told to come back (1012); else they are
-        told that the server goes away (1001).
+    def stop(self, *, has_successor: bool) -> None:
+        """Accept nothing any more, and close all websockets.
+
+        Args:
+            has_successor: Whether a new process follows: clients are told to come back (1012), not
+                that the server goes away (1001).
         """
-        number: int = self._signal.get()
         for server in self._servers:
             server.close()
-        if number == signal.SIGHUP:
+        if has_successor:
             self._runner.stop(CloseCode.SERVICE_RESTART)
-            return number
+            return
         for listener in self._listeners:
             listener.close()
         self._runner.stop(CloseCode.GOING_AWAY)
-        return number
 
     def _wait_for_end(self, lifeline: gevent_socket.socket) -> None:
         lifeline.recv(1)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import socket
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gevent.hub
@@ -18,6 +21,8 @@ import gevent.monkey
 from ws4redis.exceptions import TransportError
 from ws4redis.transports import Environ, Headers, StartResponse
 from ws4redis.transports.swap import duplicate
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MERCY = 60
 """Seconds that uWSGI leaves to its workers unless an option says otherwise."""
@@ -46,20 +51,35 @@ class UwsgiTransport:
 
 
 def recognise(environ: Environ, start_response: StartResponse) -> UwsgiTransport | None:
-    """Return the transport if this server received the request.
-
-    Raises:
-        TransportError: uWSGI runs without an option that websockets need.
-    """
+    """Return the transport if this server received the request."""
     if "uwsgi.version" not in environ:
         return None
-    import uwsgi  # exists only inside of a uWSGI process
+    return UwsgiTransport(_module(), start_response)
 
+
+def check_options() -> None:
+    """See, while the application is loaded, that this uWSGI can hold websockets.
+
+    Raises:
+        TransportError: It runs with an option that forbids them, or without one that they need.
+    """
+    if (uwsgi := _module()) is None:
+        return
+    if _option(uwsgi, "https-socket"):
+        raise TransportError(
+            "uWSGI has --https-socket, and a websocket can't be taken out of its TLS. Let TLS end "
+            "in a web server in front of it, such as nginx, or in uWSGI's router: --https."
+        )
     if not any(_option(uwsgi, name) for name in ("gevent", "enable-threads", "threads")):
         raise TransportError(
             "uWSGI runs without threads: start it with --gevent 100, or with --enable-threads."
         )
-    return UwsgiTransport(uwsgi, start_response)
+    if _forgets_virtualenv() and not _option(uwsgi, "binary-path"):
+        logger.warning(
+            "A reload will end this uWSGI: the pyuwsgi wheel then starts the python outside of the "
+            "virtualenv. Start it with --binary-path %s/bin/python.",
+            sys.prefix,
+        )
 
 
 def at_exit(callback: Callable[[], object]) -> bool:
@@ -67,12 +87,25 @@ def at_exit(callback: Callable[[], object]) -> bool:
 
     uWSGI ends its workers without Python's own ``atexit``. The hub still runs inside of its.
     """
-    try:
-        import uwsgi  # exists only inside of a uWSGI process
-    except ImportError:
+    if (uwsgi := _module()) is None:
         return False
     uwsgi.atexit = callback
     return True
+
+
+def _module() -> Any:
+    """Return the module that exists only inside of a uWSGI process; None elsewhere."""
+    try:
+        import uwsgi
+    except ImportError:
+        return None
+    return uwsgi
+
+
+def _forgets_virtualenv() -> bool:
+    """Whether uWSGI came as the pyuwsgi wheel, whose process is a python, in a virtualenv."""
+    is_python = Path("/proc/self/exe").resolve().name.startswith("python")
+    return is_python and sys.prefix != sys.base_prefix
 
 
 def _option(uwsgi: Any, name: str) -> Any:

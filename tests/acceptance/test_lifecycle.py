@@ -1,0 +1,118 @@
+"""A reload and a stop of every server, while websockets are open."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from django.test import override_settings
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import ClientConnection
+
+from tests.acceptance.test_facility import receive
+from tests.deployments import KINDS
+from tests.servers import RedisServer, Server, end, serving
+from tests.waiting import PATIENCE, wait_for
+from ws4redis.publisher import RedisPublisher
+
+CLIENTS = 20
+GOING_AWAY, RESTART, ABNORMAL = 1001, 1012, 1006
+
+WITHOUT_RELOAD = {"runserver", "stock-runserver"}
+"""Their reload has a test of its own."""
+CUT = {
+    "uwsgi-router": "uWSGI's router ends before its workers",
+    "uwsgi-source": "the same",
+    "uwsgi-emperor": "the emperor holds the clients' ends, and goes first",
+}
+"""Where a stop can't say goodbye, and why."""
+
+
+def publish(redis_server: RedisServer, message: str) -> None:
+    with override_settings(WS4REDIS_CONNECTION=redis_server.url):
+        RedisPublisher(facility="life", broadcast=True).publish_message(message)
+
+
+def close_code(client: ClientConnection) -> int:
+    """Return the code with which the server ends a websocket."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            client.recv(timeout=PATIENCE)
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd is not None else ABNORMAL
+    raise AssertionError("The websocket is still open.")
+
+
+def come_back(open_websocket: Any, url: str) -> ClientConnection:
+    """Open a websocket as a client does that lost one: again and again."""
+
+    def attempt() -> ClientConnection | None:
+        try:
+            return open_websocket(url)  # type: ignore[no-any-return]
+        except (InvalidHandshake, OSError):
+            return None
+
+    return wait_for(attempt)  # type: ignore[no-any-return]
+
+
+def reload(server: Server) -> None:
+    if server.kind == "uwsgi-emperor":
+        # The emperor compares whole seconds.
+        later = time.time() + 10
+        os.utime(server.run / "vassals" / "wsserver.ini", (later, later))
+    else:
+        server.process.send_signal(signal.SIGHUP)
+
+
+def has_link(redis_server: RedisServer) -> bool:
+    with redis_server.client() as client:
+        return any(one["name"] == "ws4redis" for one in client.client_list())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in WITHOUT_RELOAD])
+def test_a_reload_loses_nobody_for_good(
+    kind: str, tmp_path: Path, own_redis: RedisServer, open_websocket: Any, users: Any
+) -> None:
+    with serving(kind, tmp_path, own_redis.url) as server:
+        url = server.url("life?subscribe-broadcast")
+        clients = [open_websocket(url) for _ in range(CLIENTS)]
+        publish(own_redis, "before")
+        assert [receive(client) for client in clients] == ["before"] * CLIENTS
+        reload(server)
+        codes = {close_code(client) for client in clients}
+        assert codes == {RESTART} if "serve" in kind or kind == "nginx-upgrade" else {GOING_AWAY}
+        publish(own_redis, "meanwhile")
+        again = [come_back(open_websocket, url) for _ in range(CLIENTS)]
+        assert [receive(client) for client in again] == ["meanwhile"] * CLIENTS
+        publish(own_redis, "after")
+        assert [receive(client) for client in again] == ["after"] * CLIENTS
+        assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_stop_leaves_nothing_behind(
+    kind: str, tmp_path: Path, own_redis: RedisServer, open_websocket: Any, users: Any
+) -> None:
+    with serving(kind, tmp_path, own_redis.url) as server:
+        url = server.url("life?subscribe-broadcast")
+        clients = [open_websocket(url) for _ in range(CLIENTS)]
+        members = server.tree()
+        assert has_link(own_redis)
+        end(server.process, signal.SIGINT if "runserver" in kind else signal.SIGTERM)
+        codes = {close_code(client) for client in clients}
+        assert codes == ({ABNORMAL} if kind in CUT else {GOING_AWAY})
+        wait_for(lambda: not has_link(own_redis))
+        for process in server.processes[1:]:
+            end(process)
+        _, alive = psutil.wait_procs(members, PATIENCE)
+        assert alive == []
+        assert [path for path in server.run.iterdir() if path.is_socket()] == []
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+        assert "Traceback" not in server.log

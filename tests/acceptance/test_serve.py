@@ -1,0 +1,332 @@
+"""What ``manage.py ws4redis serve`` does for a production site."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from websockets.sync.client import unix_connect
+
+from tests.acceptance.test_facility import receive
+from tests.deployments import ROOT, free_port
+from tests.servers import RedisServer, end
+from tests.waiting import PATIENCE, wait_for
+from ws4redis.publisher import RedisPublisher
+
+FLAGS = "subscribe-broadcast&publish-broadcast&echo"
+
+
+class Serve:
+    """A running ``serve`` with options of a test's own."""
+
+    def __init__(self, directory: Path, redis_url: str, *options: str, **popen: Any) -> None:
+        self._log = directory / "serve.log"
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{directory}",
+            "REDIS_URL": redis_url,
+            **popen.pop("env", {}),
+        }
+        with self._log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "django", "ws4redis", "serve", *options],
+                env=environment,
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+                **popen,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def wait_until_served(self) -> None:
+        wait_for(lambda: "Websockets are served at" in self.log or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log
+
+    def workers(self) -> set[int]:
+        return {child.pid for child in psutil.Process(self.process.pid).children()}
+
+
+@contextmanager
+def serve(directory: Path, redis: RedisServer, *options: str, **popen: Any) -> Iterator[Serve]:
+    running = Serve(directory, redis.url, *options, **popen)
+    try:
+        running.wait_until_served()
+        yield running
+    finally:
+        if running.process.poll() is None:
+            end(running.process)
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Return the status and the body of an HTTP answer."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as asking:
+        asking.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while data := asking.recv(65536):
+            answer += data
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    return int(head.split()[1]), body.strip()
+
+
+@pytest.fixture
+def run() -> Iterator[Path]:
+    """A directory whose name is short enough for unix sockets."""
+    path = Path(tempfile.mkdtemp(prefix="ws4redis-run-"))
+    yield path
+    shutil.rmtree(path)
+
+
+def test_a_unix_socket_has_the_wanted_rights(
+    tmp_path: Path, run: Path, redis_server: RedisServer, users: Any, facility: str
+) -> None:
+    path = run / "web.socket"
+    rights = ("--socket-mode", "660", "--socket-group", "www-data")
+    with serve(tmp_path, redis_server, "--bind", f"unix:{path}", *rights):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert path.group() == "www-data"
+        with unix_connect(str(path), f"ws://x/ws/{facility}?{FLAGS}") as websocket:
+            websocket.send("through a file")
+            assert receive(websocket) == "through a file"
+    assert not path.exists()
+
+
+def test_every_user_may_connect_by_default(
+    tmp_path: Path, run: Path, redis_server: RedisServer, users: Any
+) -> None:
+    path = run / "web.socket"
+    with serve(tmp_path, redis_server, "--bind", f"unix:{path}"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+
+
+def test_a_socket_file_of_a_killed_server_is_no_obstacle(
+    tmp_path: Path, run: Path, redis_server: RedisServer, users: Any
+) -> None:
+    path = run / "web.socket"
+    with serve(tmp_path, redis_server, "--bind", f"unix:{path}") as first:
+        end(first.process, signal.SIGKILL)
+        assert path.exists()
+        with serve(tmp_path, redis_server, "--bind", f"unix:{path}"):
+            second = Serve(tmp_path, redis_server.url, "--bind", f"unix:{path}")
+            assert second.process.wait(PATIENCE) == 1
+            assert "another server listens there" in second.log
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--bind", "nonsense"], "Can't listen at 'nonsense': it must be HOST:PORT or unix:PATH"),
+        (["--bind", "127.0.0.1:99999"], "Can't listen at '127.0.0.1:99999'"),
+        (["--bind", "192.0.2.1:80"], "Can't listen at '192.0.2.1:80'"),
+        (["--bind", "unix:/nowhere/x"], "Can't listen at 'unix:/nowhere/x'"),
+        (["--workers", "0"], "invalid _positive value: '0'"),
+        (["--workers", "many"], "'many'"),
+        (["--socket-mode", "888"], "'888'"),
+        (["--bind", "unix:{run}/x", "--socket-group", "nobody-here"], "no group 'nobody-here'"),
+    ],
+)
+def test_what_can_not_be_is_named(
+    tmp_path: Path,
+    run: Path,
+    redis_server: RedisServer,
+    users: Any,
+    options: list[str],
+    reason: str,
+) -> None:
+    options = [option.format(run=run) for option in options]
+    refused = Serve(tmp_path, redis_server.url, *options)
+    assert refused.process.wait(PATIENCE) != 0
+    assert reason in refused.log
+    assert "Traceback" not in refused.log
+
+
+def test_it_listens_at_several_addresses(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    ports = [free_port(), free_port()]
+    binds = [item for port in ports for item in ("--bind", f"127.0.0.1:{port}")]
+    with serve(tmp_path, redis_server, *binds):
+        assert [get(port, "/healthz") for port in ports] == [(200, "alive")] * 2
+
+
+def test_health_follows_redis(tmp_path: Path, own_redis: RedisServer, users: Any) -> None:
+    port = free_port()
+    with serve(tmp_path, own_redis, "--bind", f"127.0.0.1:{port}"):
+        wait_for(lambda: get(port, "/readyz") == (200, "ready"))
+        own_redis.stop()
+        wait_for(lambda: get(port, "/readyz") == (503, "no link to Redis"))
+        assert get(port, "/healthz") == (200, "alive")
+        own_redis.start()
+        wait_for(lambda: get(port, "/readyz") == (200, "ready"))
+
+
+def test_a_dead_worker_is_replaced(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    port = free_port()
+    options = ("--bind", f"127.0.0.1:{port}", "--workers", "2")
+    with serve(tmp_path, redis_server, *options) as running:
+        before = running.workers()
+        assert len(before) == 2
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: len(running.workers() - {victim}) == 2)
+        assert f"Process {victim} ended with status -9" in running.log
+        url = f"ws://127.0.0.1:{port}/ws/{facility}?{FLAGS}"
+        clients = [open_websocket(url) for _ in range(10)]
+        RedisPublisher(facility=facility, broadcast=True).publish_message("to all")
+        assert [receive(client) for client in clients] == ["to all"] * 10
+
+
+def test_workers_end_with_their_supervisor(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    options = ("--bind", f"127.0.0.1:{free_port()}", "--workers", "2")
+    with serve(tmp_path, redis_server, *options) as running:
+        workers = [psutil.Process(pid) for pid in running.workers()]
+        end(running.process, signal.SIGKILL)
+        _, alive = psutil.wait_procs(workers, PATIENCE)
+        assert alive == []
+
+
+def test_a_reload_that_fails_leaves_the_old_workers(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    port, settings = free_port(), tmp_path / "changing.py"
+    settings.write_text("from tests.settings import *\n")
+    environment = {"DJANGO_SETTINGS_MODULE": "changing", "PYTHONDONTWRITEBYTECODE": "1"}
+    options = ("--bind", f"127.0.0.1:{port}", "--workers", "2")
+    with serve(tmp_path, redis_server, *options, env=environment) as running:
+        before = running.workers()
+        settings.write_text("from tests.settings import *\nraise ValueError('a mistake')\n")
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "the old ones go on" in running.log)
+        wait_for(lambda: running.workers() == before)
+        assert get(port, "/healthz") == (200, "alive")
+        settings.write_text("from tests.settings import *\nWS4REDIS_HEARTBEAT = 'new'\n")
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(running.workers()) == 2 and not running.workers() & before)
+
+
+def test_a_first_start_that_fails_ends_with_an_error(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    (tmp_path / "once.py").write_text(
+        "import os\nfrom tests.settings import *\n"
+        "assert '_WS4REDIS_INHERITANCE' not in os.environ, 'only for the supervisor'\n"
+    )
+    refused = Serve(
+        tmp_path,
+        redis_server.url,
+        *["--bind", f"127.0.0.1:{free_port()}", "--workers", "2"],
+        env={"DJANGO_SETTINGS_MODULE": "once"},
+    )
+    assert refused.process.wait(PATIENCE) == 1
+    assert "ended before it served" in refused.log
+
+
+def test_logs_are_lines_of_json(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    port = free_port()
+    options = ("--bind", f"127.0.0.1:{port}", "--log-format", "json")
+    with serve(tmp_path, redis_server, *options) as running:
+        open_websocket(f"ws://127.0.0.1:{port}/ws/{facility}")
+        get(port, "/ws/")
+        records = [json.loads(line) for line in running.log.splitlines() if line.startswith("{")]
+    opened, refused = records
+    assert opened["level"] == "INFO"
+    assert opened["message"] == f"Opened '/ws/{facility}' for 127.0.0.1"
+    assert (opened["path"], opened["client"]) == (f"/ws/{facility}", "127.0.0.1")
+    assert refused["level"] == "WARNING"
+    assert (refused["path"], refused["status"]) == ("/ws/", 404)
+    assert {"timestamp", "logger", "process"} <= set(refused)
+
+
+def test_a_level_silences_what_is_below_it(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    port = free_port()
+    options = ("--bind", f"127.0.0.1:{port}", "--log-level", "error")
+    with serve(tmp_path, redis_server, *options) as running:
+        open_websocket(f"ws://127.0.0.1:{port}/ws/{facility}")
+        assert get(port, "/ws/")[0] == 404
+        assert "Opened" not in running.log
+        assert "Refused" not in running.log
+
+
+class Systemd:
+    """What systemd gives a service of ``Type=notify``: a socket for messages."""
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / "notify"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._socket.settimeout(PATIENCE)
+
+    def next(self) -> dict[str, str]:
+        lines = self._socket.recv(4096).decode().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_systemd_hands_over_a_socket_and_is_told_what_happens(
+    tmp_path: Path, run: Path, redis_server: RedisServer, users: Any, workers: str
+) -> None:
+    systemd = Systemd(run)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        # As systemd does: the socket is descriptor 3, and LISTEN_PID is the process itself.
+        launch = (
+            "import os, sys; "
+            f"os.dup2({listener.fileno()}, 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
+            "os.execv(sys.executable, [sys.executable, '-m', 'django', 'ws4redis', 'serve', "
+            f"'--workers', '{workers}'])"
+        )
+        environment = {
+            **os.environ,
+            **{"PYTHONPATH": str(ROOT), "REDIS_URL": redis_server.url},
+            **{"LISTEN_FDS": "1", "NOTIFY_SOCKET": str(systemd.path)},
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-c", launch],
+            env=environment,
+            cwd=ROOT,
+            pass_fds=[listener.fileno()],
+            stdout=subprocess.DEVNULL,
+        )
+    try:
+        assert systemd.next()["READY"] == "1"
+        assert get(port, "/healthz") == (200, "alive")
+        process.send_signal(signal.SIGHUP)
+        reloading = systemd.next()
+        assert reloading["RELOADING"] == "1"
+        assert reloading["MONOTONIC_USEC"].isdecimal()
+        assert systemd.next()["READY"] == "1"
+        assert get(port, "/healthz") == (200, "alive")
+        end(process)
+        assert systemd.next() == {"STOPPING": "1"}
+    finally:
+        if process.poll() is None:
+            end(process)
+        systemd.close()

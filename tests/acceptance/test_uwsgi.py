@@ -1,0 +1,90 @@
+"""What uWSGI is told when it is started in a way that can't work, and what each option gives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.test_facility import BOTH, receive
+from tests.deployments import ROOT, Site
+from tests.servers import RedisServer, Server, end
+from tests.waiting import wait_for
+
+
+@contextmanager
+def uwsgi(directory: Path, redis_server: RedisServer, *options: str) -> Iterator[Server]:
+    """Run uWSGI with both loops and some options; ``{}`` stands for the directory of its files."""
+    with Site("uwsgi", directory) as site, site.log.open("wb") as output:
+        site.make_certificate()
+        binary = "uwsgi" if "--https-socket" in options else "pyuwsgi"
+        process = subprocess.Popen(
+            [
+                str(Path(sys.executable).parent / binary),
+                *["--need-app", "--die-on-term", "--module", "wsgi", "--virtualenv", sys.prefix],
+                *(option.format(site.public, run=site.run) for option in options),
+            ],
+            cwd=ROOT / "tests" / "site",
+            env={**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": redis_server.url},
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield Server(site, [process])
+        finally:
+            if process.poll() is None:
+                end(process)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (
+            ("--https-socket", "{},{run}/mysite.crt,{run}/mysite.key", "--gevent", "5"),
+            "Let TLS end in a web server in front of it, such as nginx, or in uWSGI's router",
+        ),
+        (("--http-socket", "{}"), "start it with --gevent 100, or with --enable-threads"),
+    ],
+)
+def test_what_can_not_work_is_refused_at_start_up(
+    tmp_path: Path, redis_server: RedisServer, users: Any, options: tuple[str, ...], reason: str
+) -> None:
+    with uwsgi(tmp_path, redis_server, *options) as server:
+        wait_for(lambda: server.process.poll() is not None)
+        assert server.process.returncode != 0
+        assert reason in server.log
+
+
+def test_enabled_threads_are_enough(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    with uwsgi(tmp_path, redis_server, "--http-socket", "{}", "--enable-threads") as server:
+        wait_for(server.is_ready)
+        clients = [open_websocket(server.url(f"{facility}?{BOTH}&echo")) for _ in range(5)]
+        clients[0].send("to all")
+        assert [receive(client) for client in clients] == ["to all"] * 5
+
+
+def test_a_wheel_that_would_not_survive_a_reload_is_named(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    with uwsgi(tmp_path, redis_server, "--http-socket", "{}", "--gevent", "5") as server:
+        wait_for(server.is_ready)
+        warned = f"Start it with --binary-path {sys.prefix}/bin/python" in server.log
+        assert warned == (sys.prefix != sys.base_prefix)
+
+
+def test_patching_that_comes_too_late_is_named(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    late = ("--http-socket", "{}", "--gevent", "5", "--gevent-monkey-patch")
+    with uwsgi(tmp_path, redis_server, *late) as server:
+        wait_for(server.is_ready)
+        open_websocket(server.url(facility))
+        assert "Start uWSGI with --gevent-early-monkey-patch" in server.log
