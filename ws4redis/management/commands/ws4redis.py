@@ -1,12 +1,16 @@
-"""``manage.py ws4redis``: serve websockets."""
+"""``manage.py ws4redis``: serve websockets, and check that they can be served."""
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ws4redis.conf import get_settings
+from ws4redis.doctor import report
+from ws4redis.doctor.checkup import Wishes, check
 from ws4redis.serve import logs, process
 from ws4redis.serve.listener import UnixRights
 
@@ -14,19 +18,22 @@ from ws4redis.serve.listener import UnixRights
 class Command(BaseCommand):
     """Commands of ws4redis."""
 
-    help = "Serve websockets."
+    help = "Serve websockets, and check that they can be served."
+    # "check" looks by itself, and goes on where Django would stop.
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
         subcommands = parser.add_subparsers(dest="subcommand", required=True)
-        add_serve(subcommands)
+        _add_serve(subcommands)
+        _add_check(subcommands)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run a subcommand."""
         options["run"](self, options)
 
 
-def add_serve(subcommands: Any) -> None:
+def _add_serve(subcommands: Any) -> None:
     """Declare ``serve``."""
     serve = subcommands.add_parser("serve", help="Hold websockets until SIGTERM or Ctrl-C.")
     serve.set_defaults(run=_serve)
@@ -56,7 +63,45 @@ def add_serve(subcommands: Any) -> None:
     serve.add_argument("--log-level", choices=logs.LEVELS, help="Least level; default info.")
 
 
+def _add_check(subcommands: Any) -> None:
+    check = subcommands.add_parser(
+        "check", help="Try settings, Redis and, with a URL, a websocket; name what is wrong."
+    )
+    check.set_defaults(run=_check)
+    check.add_argument(
+        "url", nargs="?", help="Address of the site as browsers know it: https://example.com"
+    )
+    check.add_argument("--json", action="store_true", help="Write the findings as JSON.")
+    check.add_argument("--facility", help="Facility to use; default one that nobody else uses.")
+    check.add_argument("--user", metavar="NAME", help="Log this user in for the check.")
+    check.add_argument("--cookie", help="Send this Cookie header instead of making a session.")
+    check.add_argument("--quick", action="store_true", help="Do not wait for the first ping.")
+    check.add_argument("--insecure", action="store_true", help="Accept a bad certificate.")
+    check.add_argument(
+        "--timeout", type=float, default=5.0, help="Seconds for each answer; default 5."
+    )
+
+
+def _check(command: BaseCommand, options: dict[str, Any]) -> None:
+    wishes = Wishes(**{field.name: options[field.name] for field in dataclasses.fields(Wishes)})
+    findings = []
+    try:
+        for finding in check(wishes):
+            findings.append(finding)
+            if not options["json"]:
+                command.stdout.write(report.as_text(finding))
+                command.stdout.flush()
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    if options["json"]:
+        command.stdout.write(report.as_json(findings))
+    if not report.is_healthy(findings):
+        sys.exit(1)
+
+
 def _serve(command: BaseCommand, options: dict[str, Any]) -> None:
+    command.check()
+
     def announce(addresses: str) -> None:
         command.stdout.write(f"Websockets are served at {addresses}; stop with Ctrl-C.")
         command.stdout.flush()

@@ -1,0 +1,89 @@
+"""All looks in their order: settings, Redis, and the way of a message to a client."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.core.exceptions import ImproperlyConfigured
+
+from ws4redis.conf import Settings, get_settings, redis_options
+from ws4redis.doctor import bus, journey, site, visitor
+from ws4redis.doctor.client import Target
+from ws4redis.doctor.report import Finding, Level
+from ws4redis.redis_client import get_client
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller asks for."""
+
+    url: str | None = None
+    facility: str | None = None
+    user: str | None = None
+    cookie: str | None = None
+    timeout: float = 5.0
+    insecure: bool = False
+    quick: bool = False
+
+
+def check(wishes: Wishes) -> Iterator[Finding]:
+    """Yield what is found; ends early where the rest would only repeat a problem.
+
+    Raises:
+        ValueError: A wish can't be met; names it.
+    """
+    try:
+        settings = get_settings()
+    except ImproperlyConfigured:
+        yield from site.look()
+        return
+    target = _target(wishes, settings)
+    yield from site.look()
+    redis_is_good = True
+    for finding in bus.look(get_client(), _place(settings), settings.prefix):
+        redis_is_good = redis_is_good and finding.level is not Level.PROBLEM
+        yield finding
+    if target is not None and redis_is_good:
+        yield from _travel(wishes, target, settings)
+
+
+def _target(wishes: Wishes, settings: Settings) -> Target | None:
+    if wishes.url is None:
+        return None
+    facility = wishes.facility or f"check-{secrets.token_hex(4)}"
+    return Target.parse(wishes.url, settings.websocket_url, facility)
+
+
+def _travel(wishes: Wishes, target: Target, settings: Settings) -> Iterator[Finding]:
+    if wishes.cookie is not None:
+        yield from journey.travel(
+            _plan(wishes, target, wishes.cookie, asks_session=False), settings
+        )
+        return
+    with visitor.session_cookie(wishes.user) as cookie:
+        asks_session = visitor.has_session_audience()
+        yield from journey.travel(
+            _plan(wishes, target, cookie, asks_session=asks_session), settings
+        )
+
+
+def _plan(wishes: Wishes, target: Target, cookie: str, *, asks_session: bool) -> journey.Plan:
+    return journey.Plan(
+        target=target,
+        cookie=cookie,
+        timeout=wishes.timeout,
+        insecure=wishes.insecure,
+        quick=wishes.quick,
+        asks_session=asks_session,
+    )
+
+
+def _place(settings: Settings) -> str:
+    """Return where Redis is, without its password."""
+    _, options = redis_options(settings.connection)
+    database = f", db {options.get('db', 0)}"
+    if "path" in options:
+        return f"{options['path']}{database}"
+    return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}{database}"

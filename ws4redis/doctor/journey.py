@@ -1,0 +1,170 @@
+"""One message on its whole way: published here, through Redis, loop and proxies, to a client."""
+
+from __future__ import annotations
+
+import http.client
+import secrets
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ws4redis.conf import Settings
+from ws4redis.doctor import diagnosis
+from ws4redis.doctor.client import Cut, Target, Websocket
+from ws4redis.doctor.report import Finding, Level
+from ws4redis.endpoint import REFUSED_HEADER
+from ws4redis.publisher import RedisPublisher
+from ws4redis.wire.close import CloseCode, encode_close
+from ws4redis.wire.frames import Opcode
+
+BROADCAST, SESSION = "subscribe-broadcast", "subscribe-session"
+GRACE = 3.0
+"""Seconds that a ping may come late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to try."""
+
+    target: Target
+    cookie: str
+    """The ``Cookie`` header; empty for none."""
+    timeout: float = 5.0
+    """Seconds for each answer."""
+    insecure: bool = False
+    """Whether a bad certificate is accepted."""
+    quick: bool = False
+    """Whether the wait for a ping is left out."""
+    asks_session: bool = False
+    """Whether the cookie is that of a session which can be addressed."""
+
+
+def travel(plan: Plan, settings: Settings) -> Iterator[Finding]:
+    """Open a websocket, publish, receive, and stay quiet for a while; yield what is found."""
+    flags = [BROADCAST, SESSION] if plan.asks_session else [BROADCAST]
+    try:
+        websocket = Websocket(
+            plan.target, "&".join(flags), plan.cookie, plan.timeout, _context(plan)
+        )
+    except (OSError, http.client.HTTPException) as error:
+        yield diagnosis.explain_error(error, plan.target, plan.timeout)
+        return
+    try:
+        if not websocket.is_open:
+            yield diagnosis.explain(websocket.answer, plan.target)
+            return
+        yield Finding("handshake", Level.OK, f"A websocket opens at {plan.target}.")
+        refused = _refused(websocket.answer.headers.get(REFUSED_HEADER.lower(), ""))
+        yield from _session(plan, refused)
+        yield from _delivery(plan, websocket, refused)
+        if not plan.quick:
+            yield _quiet(websocket, settings)
+        websocket.send(Opcode.CLOSE, encode_close(CloseCode.NORMAL, ""))
+    except (Cut, OSError):
+        yield Finding(
+            "connection",
+            Level.PROBLEM,
+            "The websocket was cut without a word.",
+            "The logs of the proxy and of the loop say by whom.",
+        )
+    finally:
+        websocket.close()
+
+
+def _context(plan: Plan) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if plan.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _refused(header: str) -> dict[str, str]:
+    """Read ``name (reason), name (reason)``."""
+    entries = (entry.partition(" (") for entry in header.split("), ") if entry)
+    return {name: reason.rstrip(")") for name, _, reason in entries}
+
+
+def _session(plan: Plan, refused: dict[str, str]) -> Iterator[Finding]:
+    if not plan.asks_session:
+        return
+    reason = refused.get(SESSION)
+    if reason is None:
+        yield Finding("session", Level.OK, "The session cookie arrives.")
+    elif reason == "not allowed":
+        yield Finding("session", Level.NOTE, f"The site's policy refuses {SESSION}.")
+    else:
+        yield Finding(
+            "session",
+            Level.PROBLEM,
+            f"The session cookie does not arrive, or the loop knows no such session: {reason}.",
+            "Let the proxy pass the Cookie header on; both loops need the same SECRET_KEY, "
+            "SESSION_ENGINE, SESSION_COOKIE_NAME and database or cache.",
+        )
+
+
+def _delivery(plan: Plan, websocket: Websocket, refused: dict[str, str]) -> Iterator[Finding]:
+    if BROADCAST in refused:
+        yield Finding(
+            "delivery",
+            Level.NOTE,
+            f"The site's policy refuses {BROADCAST} on {plan.target.facility!r}: not tried.",
+            "Try --user NAME, --cookie or --facility with what its policy allows.",
+        )
+        return
+    text = f"check {secrets.token_hex(8)}"
+    begin = time.monotonic()
+    publisher = RedisPublisher(facility=plan.target.facility, broadcast=True)
+    receivers = publisher.publish_message(text, expire=0)
+    if websocket.wait_for(text.encode(), plan.timeout):
+        taken = (time.monotonic() - begin) * 1000
+        yield Finding("delivery", Level.OK, f"A published message arrives after {taken:.1f} ms.")
+    else:
+        yield _undelivered(plan, receivers)
+
+
+def _undelivered(plan: Plan, receivers: int | None) -> Finding:
+    if receivers:
+        message = (
+            f"{receivers} loops took the message, but it did not come within {plan.timeout:g} s."
+        )
+        hint = "A proxy may hold it back: nginx needs no buffering here, others may."
+    else:
+        message = "A published message does not arrive: no loop listens to this Redis for it."
+        hint = (
+            "The loop must have the same WS4REDIS_CONNECTION (host and db) and WS4REDIS_PREFIX "
+            "as this process."
+        )
+    return Finding("delivery", Level.PROBLEM, message, hint)
+
+
+def _quiet(websocket: Websocket, settings: Settings) -> Finding:
+    """Say nothing until the loop does by itself."""
+    intervals = [settings.ping_interval]
+    if settings.heartbeat is not None:
+        intervals.append(settings.heartbeat_interval)
+    expected = min(intervals)
+    begin = time.monotonic()
+    try:
+        frame = websocket.receive(expected + GRACE)
+    except Cut:
+        return Finding(
+            "quiet",
+            Level.PROBLEM,
+            f"A proxy cuts quiet websockets after {time.monotonic() - begin:.1f} s; "
+            f"the loop says something every {expected:g} s only.",
+            "nginx: proxy_read_timeout 60s; Apache: ProxyTimeout 60; or a smaller "
+            "WS4REDIS_PING_INTERVAL, or a WS4REDIS_HEARTBEAT.",
+        )
+    if frame is None:
+        return Finding(
+            "quiet",
+            Level.PROBLEM,
+            f"Neither a ping nor a heartbeat came within {expected + GRACE:g} s.",
+            "The loop runs with other settings than this process, or something swallows pings.",
+        )
+    waited = time.monotonic() - begin
+    return Finding(
+        "quiet", Level.OK, f"A quiet websocket stays; a sign of life after {waited:.1f} s."
+    )
