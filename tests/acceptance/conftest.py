@@ -24,6 +24,16 @@ _untrusting.verify_mode = ssl.CERT_NONE
 Open = Callable[..., ClientConnection]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let all tests of one kind of server run in one process, so that it is started once."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        kind = parameters.get("server") or parameters.get("kind")
+        if isinstance(kind, str):
+            item.add_marker(pytest.mark.xdist_group(kind))
+
+
 @pytest.fixture(scope="session", params=KINDS)
 def server(
     request: pytest.FixtureRequest, directory: Path, redis_server: RedisServer, users: Any

@@ -13,6 +13,8 @@ from tests.servers import ROOT, Server
 
 @pytest.mark.parametrize("name", ["gevent", "threads"])
 def test_a_stress_test_of_the_documentation_passes(server: Server, name: str) -> None:
+    if server.kind == "nginx-tls":
+        pytest.skip("the stress tests of the documentation speak no TLS")
     if server.kind == "stock-runserver":
         pytest.skip("Django's own command lets only ten handshakes wait")
     result = subprocess.run(
