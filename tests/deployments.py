@@ -33,8 +33,9 @@ def free_port() -> int:
 class Site:
     """The addresses and files of one running site; ``port`` is the public one."""
 
-    def __init__(self, kind: str, directory: Path) -> None:
+    def __init__(self, kind: str, directory: Path, changes: dict[str, str] | None = None) -> None:
         self.kind = kind
+        self._changes = changes or {}
         self.port = free_port()
         self.log = directory / f"{kind}-{self.port}.log"
         # Short enough for unix sockets, unlike the directories of single tests.
@@ -88,6 +89,10 @@ class Site:
         for old, new in changes.items():
             assert old in text, f"{old!r} is not in deploy/{source}"
             text = text.replace(old, new)
+        for old, new in self._changes.items():
+            assert old in text, f"{old!r} is not in deploy/{source} of this test"
+            text = text.replace(old, new)
+        self._changes = {}
         return self.write(Path(source).name, text)
 
     def paths(self) -> dict[str, str]:

@@ -82,6 +82,13 @@ class RawClient:
         assert opcode in (1, 2), (opcode, payload)
         return payload
 
+    def receive_close_frame(self) -> int:
+        """Return the code of the server's close frame, whatever comes before it."""
+        opcode, payload = self.receive_frame()
+        while opcode != 8:
+            opcode, payload = self.receive_frame()
+        return int.from_bytes(payload[:2], "big")
+
     def receive_close(self) -> int:
         """Return the code of the server's close frame, and see that the connection ends."""
         opcode, payload = self.receive_frame()

@@ -147,16 +147,23 @@ class Server:
 
 
 @contextmanager
-def serving(kind: str, directory: Path, redis_url: str, **settings: Any) -> Iterator[Server]:
+def serving(
+    kind: str,
+    directory: Path,
+    redis_url: str,
+    changes: dict[str, str] | None = None,
+    **settings: Any,
+) -> Iterator[Server]:
     """Run a server of the test project with settings of its own.
 
     Args:
         kind: One of ``deployments.KINDS``.
         directory: Where its logs are written.
         redis_url: Its Redis.
+        changes: What is to stand in its first file instead of what.
         settings: Its further Django settings.
     """
-    with Site(kind, directory) as site, ExitStack() as stack:
+    with Site(kind, directory, changes or {}) as site, ExitStack() as stack:
         environment = _environment(kind, redis_url, settings)
         output = stack.enter_context(site.log.open("wb"))
         processes = []

@@ -116,3 +116,53 @@ def test_a_stop_leaves_nothing_behind(
         with pytest.raises(ConnectionRefusedError):
             server.connect()
         assert "Traceback" not in server.log
+
+
+def test_the_end_is_spread_over_time(
+    tmp_path: Path, own_redis: RedisServer, open_raw: Any, users: Any
+) -> None:
+    """As many websockets as are closed in a second take about as long, and not all go at once."""
+    with serving("serve", tmp_path, own_redis.url) as server:
+        clients = [open_raw(server, "/ws/life?subscribe-broadcast") for _ in range(500)]
+        server.process.send_signal(signal.SIGTERM)
+        begin = time.monotonic()
+        assert clients_closed(clients, GOING_AWAY) == 500
+        spread = time.monotonic() - begin
+        everything = {"WS4REDIS_DRAIN_TIME": 0.1}
+    with serving("serve", tmp_path, own_redis.url, **everything) as server:
+        clients = [open_raw(server, "/ws/life?subscribe-broadcast") for _ in range(500)]
+        server.process.send_signal(signal.SIGTERM)
+        begin = time.monotonic()
+        assert clients_closed(clients, GOING_AWAY) == 500
+        assert time.monotonic() - begin < spread / 2
+
+
+def clients_closed(clients: list[Any], code: int) -> int:
+    return sum(client.receive_close_frame() == code for client in clients)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("uwsgi", {"workers = 1": "workers = 1\nworker-reload-mercy = 2\nreload-mercy = 2"}),
+        ("gunicorn-gthread", {"workers = 2": "workers = 1\ngraceful_timeout = 2"}),
+        ("gunicorn-gevent", {"workers = 2": "workers = 1\ntimeout = 3"}),
+    ],
+)
+def test_clients_that_say_nothing_hold_nobody_beyond_the_mercy(
+    kind: str,
+    changes: dict[str, str],
+    tmp_path: Path,
+    own_redis: RedisServer,
+    open_raw: Any,
+    users: Any,
+) -> None:
+    with serving(kind, tmp_path, own_redis.url, changes=changes) as server:
+        # They read the close frame, and never answer it.
+        clients = [open_raw(server, "/ws/life?subscribe-broadcast") for _ in range(5)]
+        server.process.send_signal(signal.SIGHUP)
+        assert clients_closed(clients, GOING_AWAY) == 5
+        wait_for(server.is_ready)
+        end(server.process)
+        killed = ("NO MERCY", "SIGKILL", "SIGABRT", "WORKER TIMEOUT")
+        assert [word for word in killed if word in server.log] == []
