@@ -228,6 +228,19 @@ def _nginx_upgrade(site: Site) -> list[Command]:
     return [serve, gunicorn, _nginx(site, "by-upgrade", changes)]
 
 
+def _nginx_systemd(site: Site) -> list[Command]:
+    """What the units of systemd run, on sockets of our own."""
+    sockets = {"/run/mysite/": f"{site.run}/"}
+    bind = ["--bind", f"unix:{site.run}/web.socket", "--workers", "2"]
+    gunicorn = [_executable("gunicorn"), "--bind", f"unix:{site.run}/django.socket"]
+    front = _nginx(site, "systemd", sockets | {"listen 80": f"listen {site.public}"})
+    return [
+        [*_DJANGO, "ws4redis", "serve", *bind],
+        [*gunicorn, "--chdir", str(ROOT / "tests" / "site"), "wsgi_django"],
+        front,
+    ]
+
+
 _APACHE = ("mpm_event", "authz_core", "alias", "proxy", "proxy_http", "proxy_wstunnel")
 
 
@@ -268,6 +281,7 @@ KINDS: dict[str, Callable[[Site], list[Command]]] = {
     "nginx-unix": _nginx_unix,
     "nginx-tls": _nginx_tls,
     "nginx-upgrade": _nginx_upgrade,
+    "nginx-systemd": _nginx_systemd,
     "apache": _apache,
     "gunicorn-gevent": _gunicorn("gevent"),
     "gunicorn-gthread": _gunicorn("gthread"),

@@ -15,6 +15,8 @@ need curl curl
 need openssl openssl
 need nginx nginx-light
 need apache2 apache2
+need systemd-analyze systemd
+need docker-compose docker-compose
 # To build uWSGI from source with TLS and internal routing.
 [ -e /usr/include/openssl/ssl.h ] || missing="$missing libssl-dev"
 [ -e /usr/include/pcre2.h ] || missing="$missing libpcre2-dev"

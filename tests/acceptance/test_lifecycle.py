@@ -25,6 +25,7 @@ GOING_AWAY, RESTART, ABNORMAL = 1001, 1012, 1006
 
 WITHOUT_RELOAD = {"runserver", "stock-runserver"}
 """Their reload has a test of its own."""
+SAY_RESTART = {"serve", "serve-workers", "nginx-upgrade", "nginx-systemd"}
 CUT = {
     "uwsgi-router": "uWSGI's router ends before its workers",
     "uwsgi-source": "the same",
@@ -86,7 +87,7 @@ def test_a_reload_loses_nobody_for_good(
         assert [receive(client) for client in clients] == ["before"] * CLIENTS
         reload(server)
         codes = {close_code(client) for client in clients}
-        assert codes == {RESTART} if "serve" in kind or kind == "nginx-upgrade" else {GOING_AWAY}
+        assert codes == ({RESTART} if kind in SAY_RESTART else {GOING_AWAY})
         publish(own_redis, "meanwhile")
         again = [come_back(open_websocket, url) for _ in range(CLIENTS)]
         assert [receive(client) for client in again] == ["meanwhile"] * CLIENTS
