@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Each process has its own Redis and its own servers.
+PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix unit integration acceptance client style check docs bench clean
+.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -13,7 +15,7 @@ demo: $(VENV)/demo.stamp ## Serve the example chat on a private Redis; Ctrl-C en
 	@exec $(BIN)/python examples/demo.py
 
 test: packages $(VENV)/dev.stamp client/node_modules check ## All tests, against real services
-	$(BIN)/python -X dev -m pytest
+	$(BIN)/python -X dev -m pytest $(PARALLEL)
 	@$(MAKE) --no-print-directory docs matrix
 
 matrix: packages $(VENV)/dev.stamp ## Unit and integration tests on each Python and Django there is
@@ -26,7 +28,11 @@ integration: packages $(VENV)/dev.stamp ## Tests against a real Redis
 	$(BIN)/python -X dev -m pytest tests/integration
 
 acceptance: packages $(VENV)/dev.stamp ## Tests through every server and a real browser
-	$(BIN)/python -X dev -m pytest tests/acceptance
+	$(BIN)/python -X dev -m pytest $(PARALLEL) tests/acceptance
+
+servers-table: packages $(VENV)/dev.stamp ## Write what each server was seen to do into the docs
+	$(BIN)/python -m pytest $(PARALLEL) -p tests.servers_table --servers-table docs/reference/servers.md \
+		tests/acceptance/test_facility.py tests/acceptance/test_lifecycle.py
 
 client: client/node_modules ## Build the browser client into the package
 	cd client && npm run check && npm test && npm run build

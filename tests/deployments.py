@@ -137,7 +137,10 @@ def _uwsgi_alone(site: Site) -> list[Command]:
 
 def _uwsgi_with_django(name: str, binary: str = "pyuwsgi") -> Callable[[Site], list[Command]]:
     def make(site: Site) -> list[Command]:
-        return [_uwsgi(site, name, {":8000": site.public}, binary)]
+        changes = {":8000": site.public}
+        if name == "standalone":
+            changes[f"{SITE}/reload"] = str(site.write("reload", ""))
+        return [_uwsgi(site, name, changes, binary)]
 
     return make
 

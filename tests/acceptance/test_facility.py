@@ -283,7 +283,8 @@ def test_the_links_to_redis_do_not_grow_with_the_websockets(
     before = links()
     for number in range(40):
         open_websocket(server.url(f"{facility}{number}?{BOTH}"))
-    assert links() == before
+    # A process opens its link for its first websocket; one has done so.
+    assert links() - before < len(server.tree())
 
 
 def test_a_client_that_vanishes_harms_nobody(
