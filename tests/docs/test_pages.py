@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.deployments import DEPLOY, KINDS
 from tests.servers import ROOT
 from ws4redis import checks, conf
 
@@ -41,6 +42,24 @@ def test_every_setting_that_a_page_names_exists(page: Any) -> None:
 def test_every_local_link_leads_somewhere(page: Any) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_table_of_the_servers_is_fresh() -> None:
+    table = (ROOT / "docs" / "reference" / "servers.md").read_text()
+    header = next(line for line in table.splitlines() if line.startswith("| |"))
+    assert [cell.strip() for cell in header.split("|")[2:-1]] == list(KINDS), "make servers-table"
+    source = (ROOT / "tests" / "acceptance" / "test_facility.py").read_text()
+    behaviours = re.findall(r"^def test_(\w+)\(\s*server: Server, facility", source, re.MULTILINE)
+    for behaviour in behaviours:
+        assert f"| {behaviour.replace('_', ' ').capitalize()} |" in table, "make servers-table"
+    assert "✗" not in table
+
+
+def test_every_file_to_copy_is_in_a_page() -> None:
+    pages = "".join(page.read_text() for page in PAGES)
+    for path in DEPLOY.rglob("*"):
+        if path.is_file():
+            assert f"../{path.relative_to(ROOT)}\n" in pages, path
 
 
 def test_every_check_is_listed() -> None:

@@ -84,6 +84,8 @@ def _add_check(subcommands: Any) -> None:
 
 def _check(command: BaseCommand, options: dict[str, Any]) -> None:
     wishes = Wishes(**{field.name: options[field.name] for field in dataclasses.fields(Wishes)})
+    if wishes.url and not (wishes.quick or options["json"]):
+        command.stderr.write("This waits for the first ping; --quick leaves that out.")
     findings = []
     try:
         for finding in check(wishes):
