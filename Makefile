@@ -64,8 +64,10 @@ $(VENV)/demo.stamp: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[embedded]'
 	@touch $@
 
-$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
+$(VENV)/dev.stamp: pyproject.toml | packages $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev,embedded]'
+	@# The wheel has a program of the same name.
+	$(BIN)/python -m pip install --quiet --no-deps --prefix $(VENV)/from-source uwsgi
 	@touch $@
 
 client/node_modules: client/package.json

@@ -113,15 +113,20 @@ def _python(*arguments: str) -> Callable[[Site], list[Command]]:
     return make
 
 
-def _executable(name: str) -> str:
-    return str(Path(sys.executable).parent / name)
+def executable(name: str) -> str:
+    """Return the path of a program that was installed with the package."""
+    return str(Path(sys.prefix, "bin", name))
 
 
-def _uwsgi(site: Site, name: str, changes: dict[str, str], binary: str = "pyuwsgi") -> Command:
-    if binary == "uwsgi":
+UWSGI_FROM_SOURCE = str(Path(sys.prefix, "from-source", "bin", "uwsgi"))
+PYUWSGI = executable("pyuwsgi")
+
+
+def _uwsgi(site: Site, name: str, changes: dict[str, str], binary: str = PYUWSGI) -> Command:
+    if binary == UWSGI_FROM_SOURCE:
         changes = {f"binary-path = {VENV}/bin/python": ""} | changes
     path = site.copy(f"uwsgi/{name}.ini", changes | site.paths())
-    return [_executable(binary), "--need-app", "--ini", str(path)]
+    return [binary, "--need-app", "--ini", str(path)]
 
 
 def _uwsgi_alone(site: Site) -> list[Command]:
@@ -135,7 +140,7 @@ def _uwsgi_alone(site: Site) -> list[Command]:
     return [_uwsgi(site, "websocket-tcp", changes)]
 
 
-def _uwsgi_with_django(name: str, binary: str = "pyuwsgi") -> Callable[[Site], list[Command]]:
+def _uwsgi_with_django(name: str, binary: str = PYUWSGI) -> Callable[[Site], list[Command]]:
     def make(site: Site) -> list[Command]:
         changes = {":8000": site.public}
         if name == "standalone":
@@ -156,14 +161,14 @@ def _emperor(site: Site) -> list[Command]:
         "uwsgi/emperor/uwsgi.ini",
         sockets | vassals | {":9090": site.public, VENV: sys.prefix},
     )
-    return [[_executable("pyuwsgi"), "--ini", str(path)]]
+    return [[PYUWSGI, "--ini", str(path)]]
 
 
 def _gunicorn(worker: str) -> Callable[[Site], list[Command]]:
     def make(site: Site) -> list[Command]:
         changes = {"127.0.0.1:8000": site.public, SITE: site.paths()[SITE]}
         path = site.copy(f"gunicorn/{worker}.conf.py", changes)
-        return [[_executable("gunicorn"), "-c", str(path), "wsgi"]]
+        return [[executable("gunicorn"), "-c", str(path), "wsgi"]]
 
     return make
 
@@ -227,7 +232,7 @@ def _nginx_upgrade(site: Site) -> list[Command]:
     }
     serve = [*_DJANGO, "ws4redis", "serve", "--bind", websocket]
     chdir = str(ROOT / "tests" / "site")
-    gunicorn = [_executable("gunicorn"), "--bind", django, "--chdir", chdir, "wsgi_django"]
+    gunicorn = [executable("gunicorn"), "--bind", django, "--chdir", chdir, "wsgi_django"]
     return [serve, gunicorn, _nginx(site, "by-upgrade", changes)]
 
 
@@ -235,7 +240,7 @@ def _nginx_systemd(site: Site) -> list[Command]:
     """What the units of systemd run, on sockets of our own."""
     sockets = {"/run/mysite/": f"{site.run}/"}
     bind = ["--bind", f"unix:{site.run}/web.socket", "--workers", "2"]
-    gunicorn = [_executable("gunicorn"), "--bind", f"unix:{site.run}/django.socket"]
+    gunicorn = [executable("gunicorn"), "--bind", f"unix:{site.run}/django.socket"]
     front = _nginx(site, "systemd", sockets | {"listen 80": f"listen {site.public}"})
     return [
         [*_DJANGO, "ws4redis", "serve", *bind],
@@ -278,7 +283,7 @@ KINDS: dict[str, Callable[[Site], list[Command]]] = {
     "uwsgi": _uwsgi_alone,
     "uwsgi-http-socket": _uwsgi_with_django("http-socket"),
     "uwsgi-router": _uwsgi_with_django("standalone"),
-    "uwsgi-source": _uwsgi_with_django("standalone", "uwsgi"),
+    "uwsgi-source": _uwsgi_with_django("standalone", UWSGI_FROM_SOURCE),
     "uwsgi-threads": _uwsgi_with_django("threads"),
     "uwsgi-emperor": _emperor,
     "nginx-unix": _nginx_unix,

@@ -256,7 +256,7 @@ def test_a_fault_of_the_proxy_is_named(
     assert hint in finding["hint"]
 
 
-def test_a_slow_server_is_named(redis_server: RedisServer) -> None:
+def test_a_slow_server_is_named(redis_server: RedisServer, users: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         outcome = check(redis_server.url, f"http://{address}", "--json", "--timeout", "0.3")
@@ -272,7 +272,9 @@ def test_a_slow_server_is_named(redis_server: RedisServer) -> None:
         ("https://no-such-host.invalid", "The name of no-such-host.invalid:443 is unknown."),
     ],
 )
-def test_no_connection_is_named(redis_server: RedisServer, url: str, message: str) -> None:
+def test_no_connection_is_named(
+    redis_server: RedisServer, users: Any, url: str, message: str
+) -> None:
     outcome = check(redis_server.url, url, "--json")
     assert outcome.status == 1
     assert outcome.findings()["connection"]["message"] == message
@@ -355,6 +357,17 @@ def test_no_session_is_left_behind(redis_server: RedisServer, loop: Server) -> N
     before = set(Session.objects.values_list("pk", flat=True))
     assert check(redis_server.url, f"http://{loop.host}", "--quick").status == 0
     assert set(Session.objects.values_list("pk", flat=True)) == before
+
+
+def test_a_session_store_that_fails_is_named(redis_server: RedisServer, loop: Server) -> None:
+    broken = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    outcome = check(
+        redis_server.url, f"http://{loop.host}", "--json", "--quick", DATABASES={"default": broken}
+    )
+    assert outcome.status == 1
+    findings = outcome.findings()
+    assert "session store fails: no such table" in findings["session"]["message"]
+    assert findings["delivery"]["level"] == "ok"
 
 
 def test_a_cookie_can_be_given(

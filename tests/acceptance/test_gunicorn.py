@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_facility import BOTH, receive
-from tests.deployments import ROOT, Site
+from tests.deployments import ROOT, Site, executable
 from tests.raw import RawClient
 from tests.servers import RedisServer, Server, end
 from tests.waiting import wait_for
@@ -31,7 +30,7 @@ def gunicorn(
         site.make_certificate()
         process = subprocess.Popen(
             [
-                *[str(Path(sys.executable).parent / "gunicorn"), "--bind", site.public, "wsgi"],
+                *[executable("gunicorn"), "--bind", site.public, "wsgi"],
                 *["--access-logfile", "-", *(option.format(run=site.run) for option in options)],
             ],
             cwd=ROOT / "tests" / "site",

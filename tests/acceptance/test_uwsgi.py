@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_facility import BOTH, receive
-from tests.deployments import ROOT, Site
+from tests.deployments import PYUWSGI, ROOT, UWSGI_FROM_SOURCE, Site
 from tests.servers import RedisServer, Server, end
 from tests.waiting import wait_for
 
@@ -23,10 +23,11 @@ def uwsgi(directory: Path, redis_server: RedisServer, *options: str) -> Iterator
     """Run uWSGI with both loops and some options; ``{}`` stands for the directory of its files."""
     with Site("uwsgi", directory) as site, site.log.open("wb") as output:
         site.make_certificate()
-        binary = "uwsgi" if "--https-socket" in options else "pyuwsgi"
+        # The wheel has no TLS.
+        binary = UWSGI_FROM_SOURCE if "--https-socket" in options else PYUWSGI
         process = subprocess.Popen(
             [
-                str(Path(sys.executable).parent / binary),
+                binary,
                 *["--need-app", "--die-on-term", "--module", "wsgi", "--virtualenv", sys.prefix],
                 *(option.format(site.public, run=site.run) for option in options),
             ],

@@ -6,14 +6,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from django.core.management import load_command_class
 from honcho.environ import parse_procfile
 
-from tests.deployments import DEPLOY, VENV, nginx
+from tests.deployments import DEPLOY, VENV, executable, nginx
 
 SYSTEMD = sorted((DEPLOY / "systemd").iterdir())
 ALL = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
@@ -61,8 +60,7 @@ def test_systemd_would_complain(units: Path) -> None:
 
 
 def test_hadolint_has_nothing_to_say_of_the_dockerfile() -> None:
-    hadolint = str(Path(sys.executable).parent / "hadolint")
-    assert run(hadolint, str(DEPLOY / "docker" / "Dockerfile")) == ""
+    assert run(executable("hadolint"), str(DEPLOY / "docker" / "Dockerfile")) == ""
 
 
 def test_compose_accepts_its_file(tmp_path: Path) -> None:

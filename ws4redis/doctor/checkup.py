@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
@@ -58,15 +59,30 @@ def _target(wishes: Wishes, settings: Settings) -> Target | None:
 
 def _travel(wishes: Wishes, target: Target, settings: Settings) -> Iterator[Finding]:
     if wishes.cookie is not None:
-        yield from journey.travel(
-            _plan(wishes, target, wishes.cookie, asks_session=False), settings
-        )
+        plan = _plan(wishes, target, wishes.cookie, asks_session=False)
+        yield from journey.travel(plan, settings)
         return
-    with visitor.session_cookie(wishes.user) as cookie:
-        asks_session = visitor.has_session_audience()
-        yield from journey.travel(
-            _plan(wishes, target, cookie, asks_session=asks_session), settings
-        )
+    with ExitStack() as stack:
+        try:
+            cookie = stack.enter_context(visitor.session_cookie(wishes.user))
+        except visitor.UnknownUser:
+            raise
+        except Exception as error:
+            # Whatever a database, a cache or an engine of the site's own raises.
+            yield _no_session(error)
+            cookie = ""
+        asks_session = bool(cookie) and visitor.has_session_audience()
+        plan = _plan(wishes, target, cookie, asks_session=asks_session)
+        yield from journey.travel(plan, settings)
+
+
+def _no_session(error: Exception) -> Finding:
+    return Finding(
+        "session",
+        Level.PROBLEM,
+        f"The site's session store fails: {error}",
+        "See that what SESSION_ENGINE needs is there, and that manage.py migrate was run.",
+    )
 
 
 def _plan(wishes: Wishes, target: Target, cookie: str, *, asks_session: bool) -> journey.Plan:

@@ -14,6 +14,7 @@ from ws4redis.doctor import diagnosis
 from ws4redis.doctor.client import Cut, Target, Websocket
 from ws4redis.doctor.report import Finding, Level
 from ws4redis.endpoint import REFUSED_HEADER
+from ws4redis.exceptions import BusError
 from ws4redis.publisher import RedisPublisher
 from ws4redis.wire.close import CloseCode, encode_close
 from ws4redis.wire.frames import Opcode
@@ -21,6 +22,8 @@ from ws4redis.wire.frames import Opcode
 BROADCAST, SESSION = "subscribe-broadcast", "subscribe-session"
 GRACE = 3.0
 """Seconds that a ping may come late."""
+WHOLE = 0.8
+"""Part of an interval that passes for a whole one: with heartbeats, pings fall in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,11 @@ def _delivery(plan: Plan, websocket: Websocket, refused: dict[str, str]) -> Iter
     text = f"check {secrets.token_hex(8)}"
     begin = time.monotonic()
     publisher = RedisPublisher(facility=plan.target.facility, broadcast=True)
-    receivers = publisher.publish_message(text, expire=0)
+    try:
+        receivers = publisher.publish_message(text, expire=0)
+    except BusError as error:
+        yield Finding("delivery", Level.PROBLEM, str(error), "Look at Redis and its log.")
+        return
     if websocket.wait_for(text.encode(), plan.timeout):
         taken = (time.monotonic() - begin) * 1000
         yield Finding("delivery", Level.OK, f"A published message arrives after {taken:.1f} ms.")
@@ -140,31 +147,45 @@ def _undelivered(plan: Plan, receivers: int | None) -> Finding:
 
 
 def _quiet(websocket: Websocket, settings: Settings) -> Finding:
-    """Say nothing until the loop does by itself."""
-    intervals = [settings.ping_interval]
-    if settings.heartbeat is not None:
-        intervals.append(settings.heartbeat_interval)
-    expected = min(intervals)
-    begin = time.monotonic()
-    try:
-        frame = websocket.receive(expected + GRACE)
-    except Cut:
-        return Finding(
-            "quiet",
-            Level.PROBLEM,
-            f"A proxy cuts quiet websockets after {time.monotonic() - begin:.1f} s; "
-            f"the loop says something every {expected:g} s only.",
-            "nginx: proxy_read_timeout 60s; Apache: ProxyTimeout 60; or a smaller "
-            "WS4REDIS_PING_INTERVAL, or a WS4REDIS_HEARTBEAT.",
-        )
-    if frame is None:
-        return Finding(
-            "quiet",
-            Level.PROBLEM,
-            f"Neither a ping nor a heartbeat came within {expected + GRACE:g} s.",
-            "The loop runs with other settings than this process, or something swallows pings.",
-        )
-    waited = time.monotonic() - begin
+    """Say nothing until the loop does by itself, for a whole interval: its first may be shorter."""
+    expected = _interval(settings)
+    silence = 0.0
+    while silence < expected * WHOLE:
+        begin = time.monotonic()
+        try:
+            frame = websocket.receive(expected + GRACE)
+        except Cut:
+            return _cut(time.monotonic() - begin, expected)
+        if frame is None:
+            return _silent(expected)
+        if frame[0] == Opcode.PING:
+            websocket.send(Opcode.PONG, frame[1])
+        silence = time.monotonic() - begin
+    return Finding("quiet", Level.OK, f"A websocket that was quiet for {silence:.1f} s stays open.")
+
+
+def _interval(settings: Settings) -> float:
+    """Return the seconds after which the loop says something."""
+    if settings.heartbeat is None:
+        return settings.ping_interval
+    return min(settings.ping_interval, settings.heartbeat_interval)
+
+
+def _cut(seconds: float, expected: float) -> Finding:
     return Finding(
-        "quiet", Level.OK, f"A quiet websocket stays; a sign of life after {waited:.1f} s."
+        "quiet",
+        Level.PROBLEM,
+        f"A proxy cuts quiet websockets after {seconds:.1f} s; "
+        f"the loop says something every {expected:g} s only.",
+        "nginx: proxy_read_timeout 60s; Apache: ProxyTimeout 60; or a smaller "
+        "WS4REDIS_PING_INTERVAL, or a WS4REDIS_HEARTBEAT.",
+    )
+
+
+def _silent(expected: float) -> Finding:
+    return Finding(
+        "quiet",
+        Level.PROBLEM,
+        f"Neither a ping nor a heartbeat came within {expected + GRACE:g} s.",
+        "The loop runs with other settings than this process, or something swallows pings.",
     )

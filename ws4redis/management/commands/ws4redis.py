@@ -75,7 +75,7 @@ def _add_check(subcommands: Any) -> None:
     check.add_argument("--facility", help="Facility to use; default one that nobody else uses.")
     check.add_argument("--user", metavar="NAME", help="Log this user in for the check.")
     check.add_argument("--cookie", help="Send this Cookie header instead of making a session.")
-    check.add_argument("--quick", action="store_true", help="Do not wait for the first ping.")
+    check.add_argument("--quick", action="store_true", help="Do not wait for pings.")
     check.add_argument("--insecure", action="store_true", help="Accept a bad certificate.")
     check.add_argument(
         "--timeout", type=float, default=5.0, help="Seconds for each answer; default 5."
@@ -85,7 +85,7 @@ def _add_check(subcommands: Any) -> None:
 def _check(command: BaseCommand, options: dict[str, Any]) -> None:
     wishes = Wishes(**{field.name: options[field.name] for field in dataclasses.fields(Wishes)})
     if wishes.url and not (wishes.quick or options["json"]):
-        command.stderr.write("This waits for the first ping; --quick leaves that out.")
+        command.stderr.write("This waits for pings; --quick leaves that out.")
     findings = []
     try:
         for finding in check(wishes):
