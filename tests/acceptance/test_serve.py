@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -162,6 +163,23 @@ def test_it_listens_at_several_addresses(
     binds = [item for port in ports for item in ("--bind", f"127.0.0.1:{port}")]
     with serve(tmp_path, redis_server, *binds):
         assert [get(port, "/healthz") for port in ports] == [(200, "alive")] * 2
+
+
+def test_it_opens_as_many_files_as_it_may(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    port = free_port()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def lower() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, hard))
+
+    options = ("--bind", f"127.0.0.1:{port}")
+    with serve(tmp_path, redis_server, *options, preexec_fn=lower):
+        url = f"ws://127.0.0.1:{port}/ws/{facility}?{FLAGS}"
+        clients = [open_websocket(url) for _ in range(60)]
+        clients[0].send("to all")
+        assert [receive(client) for client in clients] == ["to all"] * 60
 
 
 def test_health_follows_redis(tmp_path: Path, own_redis: RedisServer, users: Any) -> None:

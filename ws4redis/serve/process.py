@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ def find_places(binds: Sequence[str] | None, rights: listener.UnixRights) -> Pla
 
 def run(places: Places, workers: int, drain_time: float, announce: Callable[[str], None]) -> int:
     """Serve until a signal says stop; return the exit status."""
+    _allow_files()
     is_child = places.parent is not None and places.parent.lifeline is not None
     if workers > 1 and not is_child:
         supervisor = Supervisor(
@@ -54,6 +56,12 @@ def run(places: Places, workers: int, drain_time: float, announce: Callable[[str
         status = _work(places, announce)
     listener.remove_files(list(places.own))
     return status
+
+
+def _allow_files() -> None:
+    """Raise the limit on open files as far as an ordinary user may: each websocket takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _work(places: Places, announce: Callable[[str], None]) -> int:
