@@ -13,6 +13,8 @@ from ws4redis.serve.supervisor import Supervisor
 from ws4redis.serve.worker import Worker
 
 DEFAULT_BIND = "127.0.0.1:8001"
+MANY_FILES = 2**20
+"""More than one process can hold websockets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,10 @@ def run(places: Places, workers: int, drain_time: float, announce: Callable[[str
 
 def _allow_files() -> None:
     """Raise the limit on open files as far as an ordinary user may: each websocket takes one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    possible = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < possible:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
 
 
 def _work(places: Places, announce: Callable[[str], None]) -> int:
