@@ -12,8 +12,9 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from websockets.sync.client import unix_connect
 
 from tests.acceptance.test_facility import receive
 from tests.deployments import ROOT, free_port
+from tests.raw import HANDSHAKE
 from tests.servers import RedisServer, end
 from tests.waiting import PATIENCE, wait_for
 from ws4redis.publisher import RedisPublisher
@@ -135,9 +137,10 @@ def test_a_socket_file_of_a_killed_server_is_no_obstacle(
         (["--bind", "127.0.0.1:99999"], "Can't listen at '127.0.0.1:99999'"),
         (["--bind", "192.0.2.1:80"], "Can't listen at '192.0.2.1:80'"),
         (["--bind", "unix:/nowhere/x"], "Can't listen at 'unix:/nowhere/x'"),
-        (["--workers", "0"], "invalid _positive value: '0'"),
-        (["--workers", "many"], "'many'"),
-        (["--socket-mode", "888"], "'888'"),
+        (["--workers", "0"], "must be a whole number of at least 1, got '0'"),
+        (["--workers", "many"], "must be a whole number of at least 1, got 'many'"),
+        (["--socket-mode", "888"], "must be permissions such as 660, got '888'"),
+        (["--socket-mode", "7777"], "must be permissions such as 660, got '7777'"),
         (["--bind", "unix:{run}/x", "--socket-group", "nobody-here"], "no group 'nobody-here'"),
     ],
 )
@@ -191,6 +194,71 @@ def test_health_follows_redis(tmp_path: Path, own_redis: RedisServer, users: Any
         assert get(port, "/healthz") == (200, "alive")
         own_redis.start()
         wait_for(lambda: get(port, "/readyz") == (200, "ready"))
+
+
+def test_while_it_drains_it_is_alive_and_not_ready(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    port = free_port()
+    # A client that never answers the close frame holds the process for the drain time.
+    with (
+        serve(tmp_path, redis_server, "--bind", f"127.0.0.1:{port}") as running,
+        silent_websocket(port, facility),
+        keep_alive(port) as ask,
+    ):
+        assert ask("/readyz") == 200
+        running.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not is_listening(port))
+        assert ask("/readyz") == 503
+        assert ask("/healthz") == 200
+
+
+@contextmanager
+def silent_websocket(port: int, facility: str) -> Iterator[None]:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+        lines = [f"GET /ws/{facility} HTTP/1.1", "Host: x"]
+        lines += [f"{name}: {value}" for name, value in HANDSHAKE.items()]
+        client.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert b" 101 " in client.recv(4096)
+        yield
+
+
+@contextmanager
+def keep_alive(port: int) -> Iterator[Callable[[str], int]]:
+    """Ask several times on one connection."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+
+    def ask(path: str) -> int:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    with closing(connection):
+        yield ask
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_stop_before_all_workers_serve_is_no_failure(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import os, time\nfrom tests.settings import *\n"
+        "if '_WS4REDIS_INHERITANCE' in os.environ: time.sleep(60)\n"
+    )
+    starting = Serve(
+        tmp_path,
+        redis_server.url,
+        *["--bind", f"127.0.0.1:{free_port()}", "--workers", "2"],
+        env={"DJANGO_SETTINGS_MODULE": "slow"},
+    )
+    wait_for(lambda: len(starting.workers()) == 2)
+    assert end(starting.process) == 0
+    assert "did not end" not in starting.log
 
 
 def test_a_dead_worker_is_replaced(

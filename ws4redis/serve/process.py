@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ws4redis.serve import inheritance, listener, notify
 from ws4redis.serve.supervisor import Supervisor
-from ws4redis.serve.worker import Worker
+from ws4redis.serve.worker import SIGNALS, Worker
 
 DEFAULT_BIND = "127.0.0.1:8001"
 MANY_FILES = 2**20
@@ -91,6 +92,8 @@ def _start_again(places: Places) -> None:
     """Become a new process with the code and the settings of now, on the same listeners."""
     for one in places.listeners:
         one.set_inheritable(True)
+    # Until the new code listens to them again.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     arguments = inheritance.command()
     os.execve(arguments[0], arguments, inheritance.environment(places.listeners))
 
@@ -98,5 +101,5 @@ def _start_again(places: Places) -> None:
 def _open(bind: str, rights: listener.UnixRights) -> socket.socket:
     try:
         return listener.open_listener(bind, rights)
-    except (OSError, OverflowError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"Can't listen at {bind!r}: {error}") from error

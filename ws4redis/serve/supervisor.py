@@ -77,9 +77,9 @@ class Supervisor:
         """Serve until SIGTERM or SIGINT; return the exit status."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self._children = self._start(self._workers)
-        if not self._wait_until_ready():
-            self._stop([*self._children])
-            return 1
+        if (status := self._wait_until_ready()) is not None:
+            self._stop(self._children)
+            return status
         self._on_ready()
         self._say_ready()
         while (number := _wait_for(SIGNALS)) not in STOP_SIGNALS:
@@ -107,18 +107,18 @@ class Supervisor:
         ours.setblocking(False)
         return Child(process, ours)
 
-    def _wait_until_ready(self) -> bool:
-        """Return whether the first processes serve: what fails now would fail again."""
+    def _wait_until_ready(self) -> int | None:
+        """Return an exit status if the first processes don't serve: it would fail again."""
         while not all(child.is_ready for child in self._children):
             # A reload that is asked for too early waits.
             if _wait_for((*STOP_SIGNALS, signal.SIGCHLD)) in STOP_SIGNALS:
-                return False
+                return 0
             for child in self._children:
                 child.look()
             if any(child.has_ended() for child in self._children):
                 logger.error("A process ended before it served; giving up.")
-                return False
-        return True
+                return 1
+        return None
 
     def _look(self) -> None:
         """Go on with a reload, and replace the processes that died."""
@@ -191,7 +191,8 @@ def _wait_for(signals: Iterable[signal.Signals]) -> int | None:
 def _send(children: Iterable[Child], number: signal.Signals) -> None:
     for child in children:
         if not child.has_ended():
-            child.process.send_signal(number)
+            # One that does not serve yet holds signals back, and nobody would miss it.
+            child.process.send_signal(number if child.is_ready else signal.SIGKILL)
 
 
 def _bury(child: Child) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -123,12 +125,12 @@ def _serve(command: BaseCommand, options: dict[str, Any]) -> None:
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def _mode(text: str) -> int:
-    if (mode := int(text, 8)) > 0o777:
-        raise ValueError
-    return mode
+    if not re.fullmatch("[0-7]{3,4}", text) or int(text, 8) > 0o777:
+        raise ArgumentTypeError(f"must be permissions such as 660, got {text!r}")
+    return int(text, 8)
