@@ -137,6 +137,7 @@ def test_a_socket_file_of_a_killed_server_is_no_obstacle(
         (["--bind", "127.0.0.1:99999"], "Can't listen at '127.0.0.1:99999'"),
         (["--bind", "192.0.2.1:80"], "Can't listen at '192.0.2.1:80'"),
         (["--bind", "unix:/nowhere/x"], "Can't listen at 'unix:/nowhere/x'"),
+        (["--bind", "unix:{run}/precious"], "there is a file that is no socket"),
         (["--workers", "0"], "must be a whole number of at least 1, got '0'"),
         (["--workers", "many"], "must be a whole number of at least 1, got 'many'"),
         (["--socket-mode", "888"], "must be permissions such as 660, got '888'"),
@@ -152,11 +153,14 @@ def test_what_can_not_be_is_named(
     options: list[str],
     reason: str,
 ) -> None:
+    precious = run / "precious"
+    precious.write_text("not to be lost")
     options = [option.format(run=run) for option in options]
     refused = Serve(tmp_path, redis_server.url, *options)
     assert refused.process.wait(PATIENCE) != 0
     assert reason in refused.log
     assert "Traceback" not in refused.log
+    assert precious.read_text() == "not to be lost"
 
 
 def test_it_listens_at_several_addresses(

@@ -125,6 +125,9 @@ def _remove_stale(path: str) -> None:
         except FileNotFoundError:
             return
         except ConnectionRefusedError:
+            # Any other file refuses connections just the same.
+            if not Path(path).is_socket():
+                raise OSError("there is a file that is no socket") from None
             Path(path).unlink(missing_ok=True)
         else:
             raise OSError("another server listens there")

@@ -58,7 +58,11 @@ class Worker:
 
     def follow(self, lifeline: socket.socket) -> None:
         """Tell the supervisor that this process serves, and stop when the supervisor is gone."""
-        lifeline.send(b"1")
+        try:
+            lifeline.send(b"1")
+        except BrokenPipeError:
+            self._signal.set(signal.SIGTERM)
+            return
         green = _green(lifeline)
         green.setblocking(True)
         gevent.spawn(self._wait_for_end, green)
