@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_facility import BOTH, receive
+from tests.acceptance.test_lifecycle import GOING_AWAY, close_code
 from tests.deployments import PYUWSGI, ROOT, UWSGI_FROM_SOURCE, Site
 from tests.servers import RedisServer, Server, end
 from tests.waiting import wait_for
 
 
 @contextmanager
-def uwsgi(directory: Path, redis_server: RedisServer, *options: str) -> Iterator[Server]:
+def uwsgi(
+    directory: Path, redis_server: RedisServer, *options: str, module: str = "wsgi"
+) -> Iterator[Server]:
     """Run uWSGI with both loops and some options; ``{}`` stands for the directory of its files."""
     with Site("uwsgi", directory) as site, site.log.open("wb") as output:
         site.make_certificate()
@@ -28,7 +31,7 @@ def uwsgi(directory: Path, redis_server: RedisServer, *options: str) -> Iterator
         process = subprocess.Popen(
             [
                 binary,
-                *["--need-app", "--die-on-term", "--module", "wsgi", "--virtualenv", sys.prefix],
+                *["--need-app", "--die-on-term", "--module", module, "--virtualenv", sys.prefix],
                 *(option.format(site.public, run=site.run) for option in options),
             ],
             cwd=ROOT / "tests" / "site",
@@ -89,3 +92,15 @@ def test_patching_that_comes_too_late_is_named(
         wait_for(server.is_ready)
         open_websocket(server.url(facility))
         assert "Start uWSGI with --gevent-early-monkey-patch" in server.log
+
+
+def test_what_the_site_does_at_the_end_is_still_done(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    options = ("--http-socket", "{}", "--gevent", "5")
+    with uwsgi(tmp_path, redis_server, *options, module="wsgi_atexit") as server:
+        wait_for(server.is_ready)
+        client = open_websocket(server.url(facility))
+        end(server.process)
+        assert close_code(client) == GOING_AWAY
+        assert "the site's own end" in server.log

@@ -85,11 +85,19 @@ def check_options() -> None:
 def at_exit(callback: Callable[[], object]) -> bool:
     """Call back when this process ends, and return True; return False outside of uWSGI.
 
-    uWSGI ends its workers without Python's own ``atexit``. The hub still runs inside of its.
+    uWSGI ends its workers without Python's own ``atexit``. The hub still runs inside of its. What the
+    site has put there runs afterwards.
     """
     if (uwsgi := _module()) is None:
         return False
-    uwsgi.atexit = callback
+    before = getattr(uwsgi, "atexit", None)
+
+    def both() -> None:
+        callback()
+        if before is not None:
+            before()
+
+    uwsgi.atexit = both
     return True
 
 
