@@ -85,8 +85,8 @@ def check_options() -> None:
 def at_exit(callback: Callable[[], object]) -> bool:
     """Call back when this process ends, and return True; return False outside of uWSGI.
 
-    uWSGI ends its workers without Python's own ``atexit``. The hub still runs inside of its. What the
-    site has put there runs afterwards.
+    uWSGI ends its workers without Python's own ``atexit``. The hub still runs inside of its. What
+    the site has put there runs afterwards.
     """
     if (uwsgi := _module()) is None:
         return False
