@@ -5,6 +5,7 @@ A file is taken as it is, but for its addresses, which become those of one test.
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,19 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def make_certificate(key: Path, certificate: Path) -> None:
+    """Sign a certificate for 127.0.0.1 by itself."""
+    subprocess.run(
+        [
+            *["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"],
+            *["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
+            *["-keyout", str(key), "-out", str(certificate)],
+        ],
+        check=True,
+        capture_output=True,
+    )
 
 
 class Site:
@@ -67,15 +81,7 @@ class Site:
         return self.run / "mysite.crt"
 
     def make_certificate(self) -> None:
-        subprocess.run(
-            [
-                *["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"],
-                *["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
-                *["-keyout", str(self.run / "mysite.key"), "-out", str(self.certificate)],
-            ],
-            check=True,
-            capture_output=True,
-        )
+        make_certificate(self.run / "mysite.key", self.certificate)
 
     def write(self, name: str, text: str) -> Path:
         path = self.run / name
@@ -114,12 +120,18 @@ def _python(*arguments: str) -> Callable[[Site], list[Command]]:
 
 
 def executable(name: str) -> str:
-    """Return the path of a program that was installed with the package."""
-    return str(Path(sys.prefix, "bin", name))
+    """Return the path of a program, installed with the package or by the system.
+
+    Some are where only root's PATH leads.
+    """
+    places = [f"{sys.prefix}/bin", os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
+    found = shutil.which(name, path=os.pathsep.join(places))
+    assert found is not None, f"{name} is missing: run 'make packages'"
+    return found
 
 
 UWSGI_FROM_SOURCE = str(Path(sys.prefix, "from-source", "bin", "uwsgi"))
-PYUWSGI = executable("pyuwsgi")
+PYUWSGI = str(Path(sys.prefix, "bin", "pyuwsgi"))
 
 
 def _uwsgi(site: Site, name: str, changes: dict[str, str], binary: str = PYUWSGI) -> Command:
@@ -190,7 +202,7 @@ def nginx(run: Path, configuration: Path) -> Command:
     ]
     main = run / f"{configuration.stem}-main.conf"
     main.write_text("\n".join(lines))
-    return ["nginx", "-p", str(run), "-c", str(main)]
+    return [executable("nginx"), "-p", str(run), "-c", str(main)]
 
 
 def _nginx_unix(site: Site) -> list[Command]:
@@ -268,7 +280,7 @@ def _apache(site: Site) -> list[Command]:
         *["ErrorLog /dev/stderr", f"Include {path}"],
     ]
     main = site.write("apache.conf", "\n".join(lines))
-    return [*_uwsgi_on_tcp(site), ["apache2", "-D", "FOREGROUND", "-f", str(main)]]
+    return [*_uwsgi_on_tcp(site), [executable("apache2"), "-D", "FOREGROUND", "-f", str(main)]]
 
 
 _DJANGO = [sys.executable, "-m", "django"]

@@ -2,6 +2,8 @@
 # Installs the Debian packages that the tests need and that are missing.
 set -eu
 
+# Some are where only root's PATH leads.
+PATH="$PATH:/usr/sbin"
 missing=""
 need() { # command package
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
@@ -16,7 +18,6 @@ need openssl openssl
 need nginx nginx-light
 need apache2 apache2
 need systemd-analyze systemd
-need docker-compose docker-compose
 # To build uWSGI from source with TLS and internal routing.
 [ -e /usr/include/openssl/ssl.h ] || missing="$missing libssl-dev"
 [ -e /usr/include/pcre2.h ] || missing="$missing libpcre2-dev"

@@ -1,117 +1,236 @@
-"""The files to copy are what the programs that read them expect; nothing is started from them."""
+"""The files that people copy to run a site are sound.
+
+Each kind of file is read by the program it is for, or by a linter of its own. A checker returns its
+complaints; a mistake is planted for each to show that it would have some.
+"""
 
 from __future__ import annotations
 
+import configparser
+import json
 import re
 import shlex
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.core.management import load_command_class
+import yaml
+from gunicorn.config import Config
 from honcho.environ import parse_procfile
 
-from tests.deployments import DEPLOY, VENV, executable, nginx
+from tests.deployments import DEPLOY, ROOT, executable, free_port, make_certificate
+from ws4redis.management.commands.ws4redis import Command
 
-SYSTEMD = sorted((DEPLOY / "systemd").iterdir())
-ALL = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
+PAGES = sorted((ROOT / "docs" / "howto" / "deploy").glob("*.md"))
+NGINX = """
+pid {directory}/pid;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/1;
+    proxy_temp_path {directory}/2;
+    fastcgi_temp_path {directory}/3;
+    uwsgi_temp_path {directory}/4;
+    scgi_temp_path {directory}/5;
+    include {site};
+}}
+"""
 
 
-def run(*command: str, cwd: Path | None = None) -> str:
-    """Return what a command says; it must succeed."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def complaints(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stderr + done.stdout if done.returncode else done.stderr
 
 
-def verify(directory: Path) -> str:
-    """Let systemd read the units of a directory; commands that are not here become ``true``."""
-    for unit in directory.iterdir():
-        text = re.sub(rf"^(ExecStart=){VENV}/bin/\S+", r"\1/bin/true", unit.read_text(), flags=re.M)
-        unit.write_text(text.replace("User=mysite", "User=root").replace("=www-data", "=root"))
-    units = [str(unit) for unit in directory.iterdir()]
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *units],
-        env={"SYSTEMD_UNIT_PATH": f"{directory}:", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    ours = [line for line in done.stderr.splitlines() if str(directory) in line]
-    return "\n".join(ours)
+def check_unit(path: Path) -> str:
+    """Let systemd judge, with a program that is there."""
+    for one in path.parent.glob("*.service"):
+        one.write_text(re.sub(r"=/srv/mysite/venv/\S+", "=/bin/true", one.read_text()))
+    found = complaints([executable("systemd-analyze"), "verify", "--man=no", str(path)])
+    # A unit of this machine may be wrong, too.
+    return "\n".join(line for line in found.splitlines() if path.name in line)
+
+
+def check_nginx(path: Path) -> str:
+    make_certificate(path.parent / "mysite.key", path.parent / "mysite.crt")
+    text = path.read_text().replace("/etc/ssl/", f"{path.parent}/")
+    path.write_text(re.sub(r"listen (80|443)", f"listen 127.0.0.1:{free_port()}", text))
+    main = path.parent / "main.conf"
+    main.write_text(NGINX.format(directory=path.parent, site=path))
+    return complaints([executable("nginx"), "-q", "-t", "-e", "stderr", "-c", str(main)])
+
+
+def check_dockerfile(path: Path) -> str:
+    return complaints([executable("hadolint"), "--no-color", str(path)])
+
+
+def check_compose(path: Path) -> str:
+    module = [sys.executable, "-m", "check_jsonschema"]
+    return complaints([*module, "--builtin-schema", "vendor.compose-spec", str(path)])
+
+
+def check_procfile(path: Path) -> str:
+    """Honcho passes over what it does not understand, so the lines are counted."""
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    understood = parse_procfile(path.read_text()).processes
+    return "" if len(lines) == len(understood) else f"{lines} became {understood}"
+
+
+CHECKERS: dict[str, Callable[[Path], str]] = {
+    "Procfile": check_procfile,
+    "docker/Dockerfile": check_dockerfile,
+    "docker/compose.yaml": check_compose,
+    "docker/nginx.conf": check_nginx,
+    "nginx/by-upgrade.conf": check_nginx,
+    "nginx/systemd.conf": check_nginx,
+    "nginx/tls.conf": check_nginx,
+    "nginx/unix.conf": check_nginx,
+    "systemd/mysite.service": check_unit,
+    "systemd/mysite.socket": check_unit,
+    "systemd/ws4redis.service": check_unit,
+    "systemd/ws4redis.socket": check_unit,
+}
+MISTAKES = [
+    ("Procfile", "websocket:", "websocket"),
+    ("docker/Dockerfile", "USER 10001", "USER root"),
+    ("docker/Dockerfile", 'CMD ["python", "manage.py"', 'CMD ["python" "manage.py"'),
+    ("docker/Dockerfile", "STOPSIGNAL", "STOPSIGNALS"),
+    ("docker/compose.yaml", "stop_grace_period", "stop_grace_time"),
+    ("docker/compose.yaml", "condition: service_healthy", "condition: healthy"),
+    ("docker/nginx.conf", "proxy_http_version 1.1;", "proxy_http_version 1.1"),
+    ("nginx/systemd.conf", "proxy_read_timeout", "proxy_reading_timeout"),
+    ("systemd/mysite.service", "[Service]", "[Server]"),
+    ("systemd/mysite.socket", "[Socket]", "[Sockets]"),
+    ("systemd/ws4redis.service", "[Service]", "[Server]"),
+    ("systemd/ws4redis.socket", "[Socket]", "[Sockets]"),
+    ("systemd/mysite.service", "KillMode", "KillingMode"),
+    ("systemd/ws4redis.service", "Type=notify", "Type=notified"),
+    ("systemd/ws4redis.service", "ExecReload=/bin/kill", "ExecReload=/bin/kil"),
+    ("systemd/ws4redis.socket", "SocketMode=0660", "SocketMode=rw-rw----"),
+]
+DRIVEN = ("apache", "gunicorn", "uwsgi")
+"""Folders of files with which the acceptance tests start servers."""
 
 
 @pytest.fixture
-def units(tmp_path: Path) -> Path:
-    copied = tmp_path / "units"
-    shutil.copytree(DEPLOY / "systemd", copied)
-    return copied
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(DEPLOY, tmp_path / "deploy"))
 
 
-def test_systemd_reads_the_units_without_a_complaint(units: Path) -> None:
-    assert verify(units) == ""
+def test_each_file_has_its_checker() -> None:
+    files = {path.relative_to(DEPLOY).as_posix() for path in DEPLOY.rglob("*") if path.is_file()}
+    driven = {name for name in files if name.startswith(DRIVEN)}
+    assert files - driven - {"docker/.dockerignore"} == set(CHECKERS)
 
 
-def test_systemd_would_complain(units: Path) -> None:
-    service = units / "ws4redis.service"
-    service.write_text(service.read_text().replace("KillMode=mixed", "KillMode=sometimes"))
-    assert "kill mode specification, ignoring: sometimes" in verify(units)
+@pytest.mark.parametrize("name", CHECKERS)
+def test_a_file_is_sound(name: str, copy: Path) -> None:
+    assert CHECKERS[name](copy / name) == ""
 
 
-def test_hadolint_has_nothing_to_say_of_the_dockerfile() -> None:
-    assert run(executable("hadolint"), str(DEPLOY / "docker" / "Dockerfile")) == ""
+@pytest.mark.parametrize(("name", "right", "wrong"), MISTAKES)
+def test_a_mistake_is_found(name: str, right: str, wrong: str, copy: Path) -> None:
+    text = (copy / name).read_text()
+    assert right in text
+    (copy / name).write_text(text.replace(right, wrong))
+    assert CHECKERS[name](copy / name) != ""
 
 
-def test_compose_accepts_its_file(tmp_path: Path) -> None:
-    shutil.copytree(DEPLOY / "docker", tmp_path / "docker")
-    merged = run("docker-compose", "config", cwd=tmp_path / "docker")
-    for service in ("redis", "django", "websocket", "nginx"):
-        assert f"\n  {service}:" in merged
+def read_unit(path: Path) -> configparser.ConfigParser:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.read(path)
+    return unit
 
 
-@pytest.mark.parametrize("path", [p for p in ALL if p.name.endswith(".conf")], ids=lambda p: p.name)
-def test_nginx_accepts_each_of_its_files(path: Path, tmp_path: Path) -> None:
-    if path.parent.name == "apache":
-        pytest.skip("a file for Apache")
-    text = path.read_text()
-    for host in ("django", "websocket"):
-        text = text.replace(f"http://{host}:", "http://127.0.0.1:")
-    subprocess.run(
-        [
-            *["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x"],
-            *["-keyout", str(tmp_path / "mysite.key"), "-out", str(tmp_path / "mysite.crt")],
-        ],
-        check=True,
-        capture_output=True,
-    )
-    copied = tmp_path / path.name
-    copied.write_text(text.replace("/etc/ssl/", f"{tmp_path}/"))
-    assert "syntax is ok" in run(*nginx(tmp_path, copied), "-t")
+def read_compose() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())
+    return content
 
 
-def test_the_procfile_has_both_loops() -> None:
-    processes = parse_procfile((DEPLOY / "Procfile").read_text()).processes
-    assert set(processes) == {"web", "websocket"}
+def dockerfile_command() -> list[str]:
+    (command,) = re.findall(r"^CMD (\[.*\])$", (DEPLOY / "docker/Dockerfile").read_text(), re.M)
+    words: list[str] = json.loads(command)
+    return words
 
 
-def serve_commands() -> list[str]:
-    """Return the arguments of each ``serve`` in a file, as one line each."""
-    found = []
-    for path in ALL:
-        for line in path.read_text().splitlines():
-            if "serve" in line and "manage.py" in line and not line.startswith("#"):
-                plain = re.sub(r'[\[\]",]', " ", line)
-                found.append(plain.partition("serve")[2].replace("$PORT", "8000"))
+def commands() -> dict[str, list[str]]:
+    """Return all commands that run a loop, each with the place it is at."""
+    found = {"Dockerfile": dockerfile_command()}
+    for path in sorted(DEPLOY.glob("systemd/*.service")):
+        found[path.name] = shlex.split(read_unit(path)["Service"]["ExecStart"])
+    for name, service in read_compose()["services"].items():
+        found[f"compose.yaml, {name}"] = service.get("command", [])
+    for name, line in parse_procfile((DEPLOY / "Procfile").read_text()).processes.items():
+        found[f"Procfile, {name}"] = shlex.split(line.replace("$PORT", "8001"))
+    for page in PAGES:
+        for number, line in enumerate(re.findall(r"ws4redis serve.*", page.read_text())):
+            found[f"{page.name}, {number}"] = shlex.split(line.partition("`")[0])
     return found
 
 
-@pytest.mark.parametrize("arguments", serve_commands())
-def test_the_command_has_each_option_that_the_files_use(arguments: str) -> None:
-    parser = load_command_class("ws4redis", "ws4redis").create_parser("manage.py", "ws4redis")
-    options = parser.parse_args(["serve", *shlex.split(arguments)])
-    assert options.subcommand == "serve"
+SERVE = {place: words for place, words in commands().items() if "serve" in words}
+GUNICORN = {
+    place: words
+    for place, words in commands().items()
+    if any(word.endswith("gunicorn") for word in words)
+}
 
 
-def test_there_are_such_commands() -> None:
-    assert len(serve_commands()) >= 3
+def test_all_commands_were_found() -> None:
+    assert {"Dockerfile", "ws4redis.service", "Procfile, websocket"} <= set(SERVE)
+    assert set(GUNICORN) == {"mysite.service", "compose.yaml, django", "Procfile, web"}
+
+
+@pytest.mark.parametrize("place", SERVE)
+def test_serve_knows_every_option(place: str) -> None:
+    options = SERVE[place][SERVE[place].index("serve") :]
+    Command().create_parser("manage.py", "ws4redis").parse_args(options)
+
+
+@pytest.mark.parametrize("place", GUNICORN)
+def test_gunicorn_knows_every_option(place: str) -> None:
+    options = Config().parser().parse_args(GUNICORN[place][1:])
+    assert options.args == ["mysite.wsgi"]
+
+
+def test_nginx_asks_at_the_sockets_of_the_units() -> None:
+    asked = re.findall(r"http://unix:(.+);", (DEPLOY / "nginx" / "systemd.conf").read_text())
+    units = [read_unit(path) for path in DEPLOY.glob("systemd/*.socket")]
+    assert {unit["Socket"]["ListenStream"] for unit in units} == set(asked)
+
+
+@pytest.mark.parametrize("name", ["mysite", "ws4redis"])
+def test_a_service_has_its_socket_and_tells_when_it_is_ready(name: str) -> None:
+    unit = read_unit(DEPLOY / "systemd" / f"{name}.service")
+    assert unit["Unit"]["Requires"] == f"{name}.socket"
+    assert unit["Service"]["Type"] == "notify"
+
+
+def test_nginx_asks_at_the_ports_of_the_containers() -> None:
+    text = (DEPLOY / "docker" / "nginx.conf").read_text()
+    services = read_compose()["services"]
+    for host, port in re.findall(r"set \$\w+ (\w+):(\d+);", text):
+        command = services[host].get("command", dockerfile_command())
+        assert f"0.0.0.0:{port}" in command
+
+
+def test_what_compose_waits_for_is_there() -> None:
+    services = read_compose()["services"]
+    for service in services.values():
+        for name, wait in service.get("depends_on", {}).items():
+            healthy = wait["condition"] == "service_healthy"
+            assert not healthy or services[name]["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_the_checks_of_health_are_python(path: str) -> None:
+    """A mistake in them would show only when the container never gets healthy."""
+    dockerfile = (DEPLOY / "docker" / "Dockerfile").read_text().replace("\\\n", "")
+    (check,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", dockerfile, re.M)
+    tests = [json.loads(check), read_compose()["services"]["websockets"]["healthcheck"]["test"][1:]]
+    (code,) = [words[-1] for words in tests if path in words[-1]]
+    compile(code, path, "exec")
