@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -10,4 +12,10 @@ from django.core.exceptions import PermissionDenied
 def only_members(request: Any, channels: list[str]) -> list[str]:
     if not request.user.is_authenticated:
         raise PermissionDenied("Only for members.")
+    return channels
+
+
+def slowly(request: Any, channels: list[str]) -> list[str]:
+    logging.getLogger("ws4redis.policy").warning("The policy thinks")
+    time.sleep(0.5)
     return channels

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,10 +32,11 @@ def client_address(environ: Mapping[str, Any], trusted: Sequence[str], header: s
     proxies = _networks(tuple(trusted))
     address = _parse(environ.get("REMOTE_ADDR", ""))
     value = environ.get(f"HTTP_{header.upper().replace('-', '_')}", "")
-    for hop in reversed(value.split(",")):
+    hops = _nodes(value) if header == FORWARDED else value.split(",")
+    for hop in reversed(hops):
         if not _is_trusted(address, proxies):
             break
-        earlier = _parse(_node(hop) if header == FORWARDED else hop)
+        earlier = _parse(hop)
         if earlier is None:
             break
         address = earlier
@@ -52,13 +54,33 @@ def _is_trusted(address: Address | None, proxies: Sequence[Any]) -> bool:
     return any(address in network for network in proxies if network != UNIX)
 
 
+def _nodes(value: str) -> list[str]:
+    """Return the values of ``for``, one for each element of the header (RFC 7239, section 4).
+
+    A header with an open quote has none: a client may have opened it to hide what follows.
+    """
+    if _split(value, "") != [value]:
+        return []
+    return [_node(element) for element in _split(value, ",")]
+
+
 def _node(element: str) -> str:
-    """Return the value of ``for`` in one element of the header (RFC 7239, section 4)."""
-    for pair in element.split(";"):
+    for pair in _split(element, ";"):
         name, _, value = pair.strip().partition("=")
         if name.lower() == "for":
             return value.strip('"')
     return ""
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at a separator, but not within quotes."""
+    piece = _piece(separator)
+    return [found.group() for found in piece.finditer(text) if found.group()]
+
+
+@functools.cache
+def _piece(separator: str) -> re.Pattern[str]:
+    return re.compile(rf'(?:[^{separator}"]|"(?:\\.|[^"\\])*")+')
 
 
 def _parse(text: str) -> Address | None:
@@ -74,5 +96,8 @@ def _parse(text: str) -> Address | None:
         return None
     # uWSGI's peer on a unix socket is 0.0.0.0, which is nobody's address.
     if address.is_unspecified:
+        return None
+    # The zone of an address of a link may be any text.
+    if getattr(address, "scope_id", None) is not None:
         return None
     return getattr(address, "ipv4_mapped", None) or address

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -237,7 +238,7 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
         "does not reach the loop",
     ),
     "forbidden": ("deny all;", "handshake", "forbids it (403).", "Let the web server allow"),
-    "cut": ("return 444;", "connection", "speaks no HTTP that can be understood.", "the port"),
+    "no answer": ("return 444;", "connection", "ends it without an answer.", "does not run"),
 }
 
 
@@ -311,9 +312,10 @@ def test_a_loop_on_another_channel_is_named(
         outcome = check(other(redis_server), f"http://{loop.host}", "--json", "--quick")
         assert outcome.findings()["delivery"]["level"] == "ok"
         return
-    outcome = check(
-        redis_server.url, f"http://{loop.host}", "--json", "--quick", WS4REDIS_PREFIX="other"
-    )
+    outcome = check(redis_server.url, f"http://{loop.host}", "--json", WS4REDIS_PREFIX="other")
+    # One fault is one problem: what comes after it is looked at as well.
+    assert outcome.findings()["quiet"]["level"] == "ok"
+    assert "connection" not in outcome.findings()
     finding = outcome.findings()["delivery"]
     assert finding["level"] == "problem"
     assert "no loop listens to this Redis for it" in finding["message"]
@@ -435,3 +437,87 @@ def test_wrong_settings_are_named_before_anything_else(
     findings = outcome.findings()
     assert "WS4REDIS_EXPIRE" in findings["settings"]["message"]
     assert set(findings) == {"settings"}
+
+
+def test_a_busy_facility_is_noted(redis_server: RedisServer, loop: Server) -> None:
+    done = threading.Event()
+
+    def publish() -> None:
+        with redis_server.client() as client:
+            while not done.wait(0.1):
+                client.publish("broadcast:busy", "traffic")
+
+    traffic = threading.Thread(target=publish)
+    traffic.start()
+    try:
+        outcome = check(redis_server.url, f"http://{loop.host}/ws/busy", "--json")
+    finally:
+        done.set()
+        traffic.join()
+    assert outcome.status == 0
+    assert "too much traffic" in outcome.findings()["quiet"]["message"]
+
+
+def test_a_loop_that_stops_meanwhile_is_no_fault_of_a_proxy(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "REDIS_URL": redis_server.url}
+    with serving("serve", tmp_path, redis_server.url) as server:
+        command = [sys.executable, "-m", "django", "ws4redis", "check", f"http://{server.host}"]
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if b"delivery" in line:
+                    end(server.process)
+                    break
+            rest = process.stdout.read().decode()
+    assert process.returncode == 1
+    assert "The loop closed the websocket with 1001." in rest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "'nonsense' is no address"),
+        (["--user", "john"], "--user, --cookie and --facility need the address of the site."),
+        (["http://127.0.0.1:1", "--user", "nobody"], "There is no user 'nobody'."),
+    ],
+)
+def test_arguments_that_can_not_be_met_are_named_in_json_too(
+    redis_server: RedisServer, users: Any, arguments: list[str], message: str
+) -> None:
+    outcome = check(redis_server.url, *arguments, "--json")
+    assert outcome.status == 1
+    assert message in outcome.findings()["arguments"]["message"]
+
+
+@pytest.mark.parametrize("timeout", ["0", "-5", "nan", "inf", "1e99", "soon"])
+def test_a_timeout_is_a_number_of_seconds(
+    redis_server: RedisServer, users: Any, timeout: str
+) -> None:
+    outcome = check(redis_server.url, "--timeout", timeout)
+    assert outcome.status != 0
+    assert outcome.text == ""
+
+
+@pytest.mark.parametrize("facility", ["a?b", "ä", "a b"])
+def test_a_facility_may_have_any_name(
+    redis_server: RedisServer, loop: Server, facility: str
+) -> None:
+    outcome = check(redis_server.url, f"http://{loop.host}", "--quick", "--facility", facility)
+    assert outcome.status == 0
+
+
+def test_a_cookie_that_does_not_arrive_is_named_for_a_user_too(
+    redis_server: RedisServer, loop: Server, site: Site
+) -> None:
+    location = GOOD.format(loop=loop.host) + 'proxy_set_header Cookie "";'
+    with proxied(site.run, location) as address:
+        arguments = (f"http://{address}", "--json", "--quick", "--user", "john")
+        outcome = check(redis_server.url, *arguments)
+    assert "subscribe-user: nobody is logged in" in outcome.findings()["session"]["message"]
+    good = check(redis_server.url, f"http://{loop.host}", "--json", "--quick", "--user", "john")
+    assert good.findings()["session"]["level"] == "ok"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -24,11 +25,12 @@ from websockets.sync.client import unix_connect
 
 from tests.acceptance.test_facility import receive
 from tests.deployments import ROOT, free_port
-from tests.raw import HANDSHAKE
+from tests.raw import HANDSHAKE, RawClient
 from tests.servers import RedisServer, end
 from tests.waiting import PATIENCE, wait_for
 from ws4redis.publisher import RedisPublisher
 
+_numbers = itertools.count()
 FLAGS = "subscribe-broadcast&publish-broadcast&echo"
 
 
@@ -36,16 +38,17 @@ class Serve:
     """A running ``serve`` with options of a test's own."""
 
     def __init__(self, directory: Path, redis_url: str, *options: str, **popen: Any) -> None:
-        self._log = directory / "serve.log"
+        self._log = directory / f"serve-{next(_numbers)}.log"
         environment = {
             **os.environ,
             "PYTHONPATH": f"{ROOT}{os.pathsep}{directory}",
             "REDIS_URL": redis_url,
             **popen.pop("env", {}),
         }
+        python = popen.pop("python", sys.executable)
         with self._log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "django", "ws4redis", "serve", *options],
+                [python, "-m", "django", "ws4redis", "serve", *options],
                 env=environment,
                 cwd=ROOT,
                 stdout=output,
@@ -137,6 +140,7 @@ def test_a_socket_file_of_a_killed_server_is_no_obstacle(
         (["--bind", "127.0.0.1:99999"], "Can't listen at '127.0.0.1:99999'"),
         (["--bind", "192.0.2.1:80"], "Can't listen at '192.0.2.1:80'"),
         (["--bind", "unix:/nowhere/x"], "Can't listen at 'unix:/nowhere/x'"),
+        (["--bind", "unix:{run}/free", "--bind", "nonsense"], "Can't listen at 'nonsense'"),
         (["--bind", "unix:{run}/precious"], "there is a file that is no socket"),
         (["--workers", "0"], "must be a whole number of at least 1, got '0'"),
         (["--workers", "many"], "must be a whole number of at least 1, got 'many'"),
@@ -161,6 +165,7 @@ def test_what_can_not_be_is_named(
     assert reason in refused.log
     assert "Traceback" not in refused.log
     assert precious.read_text() == "not to be lost"
+    assert list(run.iterdir()) == [precious]
 
 
 def test_it_listens_at_several_addresses(
@@ -217,12 +222,18 @@ def test_while_it_drains_it_is_alive_and_not_ready(
         assert ask("/healthz") == 200
 
 
+def handshake(facility: str) -> bytes:
+    return RawClient.request("x", f"/ws/{facility}", HANDSHAKE)
+
+
 @contextmanager
-def silent_websocket(port: int, facility: str) -> Iterator[None]:
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
-        lines = [f"GET /ws/{facility} HTTP/1.1", "Host: x"]
-        lines += [f"{name}: {value}" for name, value in HANDSHAKE.items()]
-        client.sendall("\r\n".join([*lines, "", ""]).encode())
+def silent_websocket(place: int | Path, facility: str) -> Iterator[None]:
+    """Open a websocket at a port or a unix socket, and never answer a close frame."""
+    family = socket.AF_UNIX if isinstance(place, Path) else socket.AF_INET
+    with socket.socket(family) as client:
+        client.settimeout(PATIENCE)
+        client.connect(str(place) if isinstance(place, Path) else ("127.0.0.1", place))
+        client.sendall(handshake(facility))
         assert b" 101 " in client.recv(4096)
         yield
 
@@ -305,12 +316,54 @@ def test_a_reload_that_fails_leaves_the_old_workers(
         before = running.workers()
         settings.write_text("from tests.settings import *\nraise ValueError('a mistake')\n")
         running.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: "the old ones go on" in running.log)
+        wait_for(lambda: "ended before it served; the old ones go on" in running.log)
         wait_for(lambda: running.workers() == before)
         assert get(port, "/healthz") == (200, "alive")
         settings.write_text("from tests.settings import *\nWS4REDIS_HEARTBEAT = 'new'\n")
         running.process.send_signal(signal.SIGHUP)
         wait_for(lambda: len(running.workers()) == 2 and not running.workers() & before)
+
+
+def test_a_single_process_goes_on_if_the_new_code_does_not_start(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    port, settings = free_port(), tmp_path / "changing_alone.py"
+    settings.write_text("from tests.settings import *\n")
+    environment = {"DJANGO_SETTINGS_MODULE": "changing_alone", "PYTHONDONTWRITEBYTECODE": "1"}
+    options = ("--bind", f"127.0.0.1:{port}")
+    with serve(tmp_path, redis_server, *options, env=environment) as running:
+        client = open_websocket(f"ws://127.0.0.1:{port}/ws/{facility}?{FLAGS}")
+        settings.write_text("from tests.settings import *\nWS4REDIS_EXPIRE = 'soon'\n")
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "The new code does not start; the old goes on" in running.log)
+        assert "WS4REDIS_EXPIRE" in running.log
+        client.send("still there")
+        assert receive(client) == "still there"
+        settings.write_text("from tests.settings import *\n")
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: running.log.count("Websockets are served at") == 2)
+
+
+def test_a_reload_waits_for_redis(
+    tmp_path: Path, own_redis: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    port = free_port()
+    options = ("--bind", f"127.0.0.1:{port}", "--workers", "2")
+    with serve(tmp_path, own_redis, *options) as running:
+        client = open_websocket(f"ws://127.0.0.1:{port}/ws/{facility}?{FLAGS}")
+        before = running.workers()
+        own_redis.stop()
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "got no link to Redis; the old ones go on" in running.log, patience=30)
+        wait_for(lambda: running.workers() == before)
+        own_redis.start()
+        wait_for(lambda: get(port, "/readyz") == (200, "ready"))
+        wait_for(lambda: sends_and_receives(client))
+
+
+def sends_and_receives(client: Any) -> bool:
+    client.send("still there")
+    return bool(receive(client) == "still there")
 
 
 def test_a_first_start_that_fails_ends_with_an_error(
@@ -358,6 +411,110 @@ def test_a_level_silences_what_is_below_it(
         assert get(port, "/ws/")[0] == 404
         assert "Opened" not in running.log
         assert "Refused" not in running.log
+
+
+def test_a_successor_keeps_its_socket_file(
+    tmp_path: Path, run: Path, redis_server: RedisServer, users: Any, facility: str
+) -> None:
+    path = run / "web.socket"
+    bind = ("--bind", f"unix:{path}")
+    with serve(tmp_path, redis_server, *bind) as first, silent_websocket(path, facility):
+        first.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not path.exists())
+        with serve(tmp_path, redis_server, *bind):
+            assert first.process.wait(PATIENCE) == 0
+            with unix_connect(str(path), f"ws://x/ws/{facility}?{FLAGS}") as websocket:
+                websocket.send("through a file")
+                assert receive(websocket) == "through a file"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stop_during_a_reload_is_a_stop(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, workers: str
+) -> None:
+    port = free_port()
+    options = ("--bind", f"127.0.0.1:{port}", "--workers", workers)
+    with serve(tmp_path, redis_server, *options) as running, silent_websocket(port, facility):
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: workers == "1" or "Reloaded" in running.log)
+        assert end(running.process) == 0
+    assert not is_listening(port)
+
+
+def test_a_reload_without_an_interpreter_leaves_the_old_workers(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    port, python = free_port(), tmp_path / "python"
+    python.symlink_to(Path(sys.executable).resolve())
+    packages = os.pathsep.join([str(ROOT), *(path for path in sys.path if "site-packages" in path)])
+    options = ("--bind", f"127.0.0.1:{port}", "--workers", "2")
+    environment = {"PYTHONPATH": packages}
+    with serve(tmp_path, redis_server, *options, python=str(python), env=environment) as running:
+        before = running.workers()
+        python.unlink()
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "could not be started; the old ones go on" in running.log)
+        assert running.workers() == before
+        assert get(port, "/healthz") == (200, "alive")
+
+
+def test_threads_of_the_site_do_not_take_the_signals(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    (tmp_path / "threaded.py").write_text(
+        "import threading, time\nfrom tests.settings import *\n"
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    )
+    environment = {"DJANGO_SETTINGS_MODULE": "threaded"}
+    options = ("--bind", f"127.0.0.1:{free_port()}", "--workers", "2")
+    with serve(tmp_path, redis_server, *options, env=environment) as running:
+        for _ in range(20):
+            running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "Reloaded" in running.log)
+        assert end(running.process) == 0
+
+
+def test_a_worker_that_does_not_end_is_killed(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    (tmp_path / "stubborn.py").write_text(
+        "import atexit, os, time\nfrom tests.settings import *\nWS4REDIS_DRAIN_TIME = 0\n"
+        "if '_WS4REDIS_INHERITANCE' in os.environ: atexit.register(time.sleep, 600)\n"
+    )
+    environment = {"DJANGO_SETTINGS_MODULE": "stubborn"}
+    options = ("--bind", f"127.0.0.1:{free_port()}", "--workers", "2")
+    with serve(tmp_path, redis_server, *options, env=environment) as running:
+        before = running.workers()
+        running.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not running.workers() & before)
+        assert "did not end; killing it" in running.log
+
+
+def test_a_handshake_under_way_gets_an_answer(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str
+) -> None:
+    port = free_port()
+    settings = {"WS4REDIS_ALLOWED_CHANNELS": "tests.policies.slowly"}
+    environment = {"WS4REDIS_TEST_SETTINGS": json.dumps(settings)}
+    options = ("--bind", f"127.0.0.1:{port}")
+    with (
+        serve(tmp_path, redis_server, *options, env=environment) as running,
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as client,
+    ):
+        client.sendall(handshake(facility))
+        wait_for(lambda: "The policy thinks" in running.log)
+        running.process.send_signal(signal.SIGTERM)
+        assert b" 503 " in client.recv(4096)
+
+
+def test_a_systemd_that_is_not_there_is_no_obstacle(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    environment = {"NOTIFY_SOCKET": "/nowhere/notify"}
+    options = ("--bind", f"127.0.0.1:{free_port()}")
+    with serve(tmp_path, redis_server, *options, env=environment) as running:
+        wait_for(lambda: "systemd can't be told at '/nowhere/notify'" in running.log)
+        assert end(running.process) == 0
 
 
 class Systemd:

@@ -52,6 +52,8 @@ def check(wishes: Wishes) -> Iterator[Finding]:
 
 def _target(wishes: Wishes, settings: Settings) -> Target | None:
     if wishes.url is None:
+        if wishes.user or wishes.cookie or wishes.facility:
+            raise ValueError("--user, --cookie and --facility need the address of the site.")
         return None
     facility = wishes.facility or f"check-{secrets.token_hex(4)}"
     return Target.parse(wishes.url, settings.websocket_url, facility)
@@ -59,8 +61,7 @@ def _target(wishes: Wishes, settings: Settings) -> Target | None:
 
 def _travel(wishes: Wishes, target: Target, settings: Settings) -> Iterator[Finding]:
     if wishes.cookie is not None:
-        plan = _plan(wishes, target, wishes.cookie, asks_session=False)
-        yield from journey.travel(plan, settings)
+        yield from journey.travel(_plan(wishes, target, wishes.cookie, ()), settings)
         return
     with ExitStack() as stack:
         try:
@@ -71,9 +72,14 @@ def _travel(wishes: Wishes, target: Target, settings: Settings) -> Iterator[Find
             # Whatever a database, a cache or an engine of the site's own raises.
             yield _no_session(error)
             cookie = ""
-        asks_session = bool(cookie) and visitor.has_session_audience()
-        plan = _plan(wishes, target, cookie, asks_session=asks_session)
-        yield from journey.travel(plan, settings)
+        own = _own_flags(wishes) if cookie else ()
+        yield from journey.travel(_plan(wishes, target, cookie, own), settings)
+
+
+def _own_flags(wishes: Wishes) -> tuple[str, ...]:
+    """Return the flags that only this visitor's cookie gets."""
+    session = ("subscribe-session",) if visitor.has_session_audience() else ()
+    return (*session, "subscribe-user") if wishes.user is not None else session
 
 
 def _no_session(error: Exception) -> Finding:
@@ -85,14 +91,14 @@ def _no_session(error: Exception) -> Finding:
     )
 
 
-def _plan(wishes: Wishes, target: Target, cookie: str, *, asks_session: bool) -> journey.Plan:
+def _plan(wishes: Wishes, target: Target, cookie: str, own: tuple[str, ...]) -> journey.Plan:
     return journey.Plan(
         target=target,
         cookie=cookie,
         timeout=wishes.timeout,
         insecure=wishes.insecure,
         quick=wishes.quick,
-        asks_session=asks_session,
+        own=own,
     )
 
 

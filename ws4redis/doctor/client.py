@@ -8,17 +8,17 @@ import os
 import secrets
 import socket
 import ssl
-import struct
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ws4redis.wire.frames import Opcode
 from ws4redis.wire.handshake import accept_key
 from ws4redis.wire.masking import unmask
 
 BODY_LIMIT = 65536
+READ_SIZE = 65536
 _SECURE = {"ws": False, "http": False, "wss": True, "https": True}
 
 
@@ -31,6 +31,8 @@ class Target:
     host: str
     port: int
     path: str
+    """Percent-encoded."""
+    facility: str
 
     @classmethod
     def parse(cls, url: str, prefix: str, facility: str) -> Target:
@@ -48,20 +50,21 @@ class Target:
         if parts.scheme not in _SECURE or not parts.hostname:
             raise ValueError(f"{url!r} is no address such as https://example.com/ or wss://…")
         secure = _SECURE[parts.scheme]
-        path = parts.path if parts.path.strip("/") else prefix
+        path = unquote(parts.path) if parts.path.strip("/") else prefix
         path = path if not path.endswith("/") else path + facility
-        port = parts.port or (443 if secure else 80)
-        return cls(secure, parts.netloc.rpartition("@")[2], parts.hostname, port, path)
+        return cls(
+            secure=secure,
+            netloc=parts.netloc.rpartition("@")[2],
+            host=parts.hostname,
+            port=parts.port or (443 if secure else 80),
+            path=quote(path),
+            facility=path.removeprefix(prefix),
+        )
 
     @property
     def origin(self) -> str:
         """The origin of the site's pages."""
         return f"{'https' if self.secure else 'http'}://{self.netloc}"
-
-    @property
-    def facility(self) -> str:
-        """The last part of the path."""
-        return self.path.rpartition("/")[2]
 
     def __str__(self) -> str:
         return f"{'wss' if self.secure else 'ws'}://{self.netloc}{self.path}"
@@ -77,7 +80,15 @@ class Answer:
 
 
 class Cut(Exception):
-    """The connection ended without a close frame."""
+    """The other side ended the websocket.
+
+    Args:
+        code: The code of its close frame; None if there was none.
+    """
+
+    def __init__(self, code: int | None = None) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Websocket:
@@ -112,8 +123,9 @@ class Websocket:
         }
         try:
             self._connection.request("GET", f"{target.path}?{query}", headers=headers)
-            self._response = self._connection.getresponse()
-            self.answer = self._read_answer()
+            response = self._connection.getresponse()
+            self.answer = _read_answer(response)
+            self._buffer = _read_ahead(self._socket, response) if self.is_open else b""
         except BaseException:
             self.close()
             raise
@@ -130,17 +142,16 @@ class Websocket:
         Raises:
             Cut: The other side ended the connection.
         """
-        self._socket.settimeout(max(timeout, 0.001))
-        try:
-            first, second = self._read(2)
-        except TimeoutError:
-            return None
-        length = second & 0x7F
-        if length == 126:
-            (length,) = struct.unpack("!H", self._read(2))
-        elif length == 127:
-            (length,) = struct.unpack("!Q", self._read(8))
-        return first & 0x0F, self._read(length)
+        deadline = time.monotonic() + timeout
+        while (frame := self._take_frame()) is None:
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                self._receive_more()
+            except TimeoutError:
+                return None
+        if frame[0] == Opcode.CLOSE:
+            raise Cut(int.from_bytes(frame[1][:2], "big") or None)
+        return frame
 
     def wait_for(self, payload: bytes, timeout: float) -> bool:
         """Return whether a message arrives in time; answers pings meanwhile."""
@@ -169,20 +180,42 @@ class Websocket:
     def _socket(self) -> Any:
         return self._connection.sock
 
-    def _read(self, count: int) -> bytes:
+    def _receive_more(self) -> None:
         try:
-            data: bytes = self._response.fp.read(count)
+            data: bytes = self._socket.recv(READ_SIZE)
         except (ConnectionError, ssl.SSLError) as error:
             raise Cut from error
-        if len(data) < count:
+        if not data:
             raise Cut
-        return data
+        self._buffer += data
 
-    def _read_answer(self) -> Answer:
-        response = self._response
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        body = b"" if response.status == 101 else response.read(BODY_LIMIT)
-        return Answer(response.status, headers, body.decode(errors="replace"))
+    def _take_frame(self) -> tuple[int, bytes] | None:
+        """Take the first frame out of the buffer, if it is there as a whole."""
+        if len(self._buffer) < 2:
+            return None
+        opcode, length, size = self._buffer[0] & 0x0F, self._buffer[1] & 0x7F, 2
+        if length >= 126:
+            size = 4 if length == 126 else 10
+            length = int.from_bytes(self._buffer[2:size], "big")
+        if len(self._buffer) < size + length:
+            return None
+        payload, self._buffer = self._buffer[size : size + length], self._buffer[size + length :]
+        return opcode, payload
+
+
+def _read_answer(response: http.client.HTTPResponse) -> Answer:
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    body = b"" if response.status == 101 else response.read(BODY_LIMIT)
+    return Answer(response.status, headers, body.decode(errors="replace"))
+
+
+def _read_ahead(sock: socket.socket, response: http.client.HTTPResponse) -> bytes:
+    """Return the bytes behind the headers that were read together with them."""
+    sock.settimeout(0)
+    try:
+        return bytes(response.fp.peek())
+    except ssl.SSLWantReadError:
+        return b""
 
 
 def _connect(target: Target, timeout: float, context: ssl.SSLContext) -> Any:

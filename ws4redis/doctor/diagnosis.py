@@ -157,6 +157,11 @@ def _reason(error: Exception, place: str, timeout: float) -> tuple[str, str]:
         )
     if isinstance(error, ConnectionRefusedError):
         return f"Nothing listens at {place}.", "Start the web server, or look at the port."
+    if isinstance(error, ConnectionError):
+        return (
+            f"{place} takes the connection and ends it without an answer.",
+            "What should answer behind it, a container or a server, does not run.",
+        )
     if isinstance(error, http.client.HTTPException):
         return f"{place} speaks no HTTP that can be understood.", "Look at the port."
     return f"{place} can't be reached: {error}.", "Look at the address, and at the network."

@@ -19,7 +19,9 @@ from ws4redis.publisher import RedisPublisher
 from ws4redis.wire.close import CloseCode, encode_close
 from ws4redis.wire.frames import Opcode
 
-BROADCAST, SESSION = "subscribe-broadcast", "subscribe-session"
+BROADCAST = "subscribe-broadcast"
+POLICY = "not allowed"
+"""The reason with which the site's own policy refuses a channel."""
 GRACE = 3.0
 """Seconds that a ping may come late."""
 WHOLE = 0.8
@@ -39,17 +41,15 @@ class Plan:
     """Whether a bad certificate is accepted."""
     quick: bool = False
     """Whether the wait for a ping is left out."""
-    asks_session: bool = False
-    """Whether the cookie is that of a session which can be addressed."""
+    own: tuple[str, ...] = ()
+    """Flags that can only be had if the cookie arrives, such as ``subscribe-session``."""
 
 
 def travel(plan: Plan, settings: Settings) -> Iterator[Finding]:
     """Open a websocket, publish, receive, and stay quiet for a while; yield what is found."""
-    flags = [BROADCAST, SESSION] if plan.asks_session else [BROADCAST]
+    flags = "&".join([BROADCAST, *plan.own])
     try:
-        websocket = Websocket(
-            plan.target, "&".join(flags), plan.cookie, plan.timeout, _context(plan)
-        )
+        websocket = Websocket(plan.target, flags, plan.cookie, plan.timeout, _context(plan))
     except (OSError, http.client.HTTPException) as error:
         yield diagnosis.explain_error(error, plan.target, plan.timeout)
         return
@@ -64,13 +64,8 @@ def travel(plan: Plan, settings: Settings) -> Iterator[Finding]:
         if not plan.quick:
             yield _quiet(websocket, settings)
         websocket.send(Opcode.CLOSE, encode_close(CloseCode.NORMAL, ""))
-    except (Cut, OSError):
-        yield Finding(
-            "connection",
-            Level.PROBLEM,
-            "The websocket was cut without a word.",
-            "The logs of the proxy and of the loop say by whom.",
-        )
+    except (Cut, OSError) as error:
+        yield _ended(error)
     finally:
         websocket.close()
 
@@ -90,20 +85,25 @@ def _refused(header: str) -> dict[str, str]:
 
 
 def _session(plan: Plan, refused: dict[str, str]) -> Iterator[Finding]:
-    if not plan.asks_session:
-        return
-    reason = refused.get(SESSION)
-    if reason is None:
-        yield Finding("session", Level.OK, "The session cookie arrives.")
-    elif reason == "not allowed":
-        yield Finding("session", Level.NOTE, f"The site's policy refuses {SESSION}.")
-    else:
+    reasons = {flag: refused.get(flag) for flag in plan.own}
+    missing = {flag: reason for flag, reason in reasons.items() if reason not in (None, POLICY)}
+    if missing:
+        listed = ", ".join(f"{flag}: {reason}" for flag, reason in missing.items())
         yield Finding(
             "session",
             Level.PROBLEM,
-            f"The session cookie does not arrive, or the loop knows no such session: {reason}.",
+            f"The session cookie does not arrive, or the loop knows no such session ({listed}).",
             "Let the proxy pass the Cookie header on; both loops need the same SECRET_KEY, "
             "SESSION_ENGINE, SESSION_COOKIE_NAME and database or cache.",
+        )
+    elif None in reasons.values():
+        yield Finding("session", Level.OK, "The session cookie arrives.")
+    elif reasons:
+        yield Finding(
+            "session",
+            Level.NOTE,
+            f"The site's policy refuses {', '.join(reasons)}: whether the cookie arrives was not "
+            "tried.",
         )
 
 
@@ -146,22 +146,52 @@ def _undelivered(plan: Plan, receivers: int | None) -> Finding:
     return Finding("delivery", Level.PROBLEM, message, hint)
 
 
+def _ended(error: Exception) -> Finding:
+    code = error.code if isinstance(error, Cut) else None
+    if code is not None:
+        return Finding(
+            "connection",
+            Level.PROBLEM,
+            f"The loop closed the websocket with {code}.",
+            "It stops or reloads (1001, 1012), or its log says why; try again.",
+        )
+    return Finding(
+        "connection",
+        Level.PROBLEM,
+        "The websocket was cut without a word.",
+        "The logs of the proxy and of the loop say by whom.",
+    )
+
+
 def _quiet(websocket: Websocket, settings: Settings) -> Finding:
     """Say nothing until the loop does by itself, for a whole interval: its first may be shorter."""
     expected = _interval(settings)
+    end = time.monotonic() + 2 * expected + GRACE
     silence = 0.0
     while silence < expected * WHOLE:
         begin = time.monotonic()
+        if begin > end:
+            return _busy()
         try:
             frame = websocket.receive(expected + GRACE)
-        except Cut:
-            return _cut(time.monotonic() - begin, expected)
+        except Cut as cut:
+            return _ended(cut) if cut.code else _cut(time.monotonic() - begin, expected)
         if frame is None:
             return _silent(expected)
         if frame[0] == Opcode.PING:
             websocket.send(Opcode.PONG, frame[1])
         silence = time.monotonic() - begin
     return Finding("quiet", Level.OK, f"A websocket that was quiet for {silence:.1f} s stays open.")
+
+
+def _busy() -> Finding:
+    return Finding(
+        "quiet",
+        Level.NOTE,
+        "There is too much traffic to see what happens to quiet websockets.",
+        "Leave --facility out, for one that nobody else uses; see that the loop has the same "
+        "WS4REDIS_HEARTBEAT as this process.",
+    )
 
 
 def _interval(settings: Settings) -> float:

@@ -126,11 +126,11 @@ class Bus:
         if self._greenlet is not None:
             self._greenlet.kill()
 
-    def wait_connected(self, timeout: float) -> None:
+    def wait_connected(self, timeout: float | None) -> None:
         """Wait until commands can be sent.
 
         Args:
-            timeout: Seconds.
+            timeout: Seconds; None waits as long as it takes.
 
         Raises:
             BusError: Redis is still away.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
+
+logger = logging.getLogger(__name__)
 
 
 def ready(status: str) -> None:
@@ -34,4 +37,8 @@ def _notify(*assignments: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        sock.sendto("\n".join(assignments).encode(), address)
+        try:
+            sock.sendto("\n".join(assignments).encode(), address)
+        except OSError as error:
+            # The variable may be that of another service, in whose shell this one was started.
+            logger.warning("systemd can't be told at %r: %s", address, error)

@@ -2,63 +2,60 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import signal
-import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from ws4redis.serve import inheritance, listener, notify
+import gevent.subprocess
+
+from ws4redis.serve import inheritance, notify
+from ws4redis.serve.inheritance import Inheritance
+from ws4redis.serve.listener import Places, UnixRights, from_systemd, open_places
 from ws4redis.serve.supervisor import Supervisor
 from ws4redis.serve.worker import SIGNALS, Worker
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_BIND = "127.0.0.1:8001"
 MANY_FILES = 2**20
 """More than one process can hold websockets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where websockets are accepted."""
-
-    listeners: tuple[socket.socket, ...]
-    own: tuple[str, ...] = ()
-    """Addresses that this process opened itself, and has to clean up."""
-    parent: inheritance.Inheritance | None = None
-
-    def __str__(self) -> str:
-        return ", ".join(listener.name(one) for one in self.listeners)
-
-
-def find_places(binds: Sequence[str] | None, rights: listener.UnixRights) -> Places:
-    """Return the listeners: inherited, from systemd, or opened here.
+def inherit(binds: Sequence[str] | None, rights: UnixRights) -> Inheritance:
+    """Return where to listen: what the parent or systemd opened, or what is opened now.
 
     Raises:
-        ValueError: An address is malformed or taken.
+        ValueError: An address is malformed or taken, or there is one too many.
     """
     if (parent := inheritance.read(os.environ)) is not None:
-        own = tuple(binds or ()) if parent.lifeline is None else ()
-        return Places(parent.listeners, own, parent)
-    if from_systemd := listener.from_systemd(os.environ, os.getpid()):
-        return Places(tuple(from_systemd))
-    binds = binds or [DEFAULT_BIND]
-    return Places(tuple(_open(bind, rights) for bind in binds), tuple(binds))
+        return parent
+    if listeners := from_systemd(os.environ, os.getpid()):
+        if binds:
+            raise ValueError(f"systemd hands over sockets, so --bind {binds[0]} can't be given.")
+        return Inheritance(Places(tuple(listeners)))
+    return Inheritance(open_places(binds or [DEFAULT_BIND], rights))
 
 
-def run(places: Places, workers: int, drain_time: float, announce: Callable[[str], None]) -> int:
+def run(
+    inherited: Inheritance, workers: int, drain_time: float, announce: Callable[[str], None]
+) -> int:
     """Serve until a signal says stop; return the exit status."""
     _allow_files()
-    is_child = places.parent is not None and places.parent.lifeline is not None
-    if workers > 1 and not is_child:
-        supervisor = Supervisor(
-            places.listeners, workers, drain_time, lambda: announce(str(places))
-        )
-        status = supervisor.run()
+    places = inherited.places
+    address = str(places)
+    if workers > 1 and inherited.lifeline is None:
+        return Supervisor(places, workers, drain_time, lambda: announce(address)).run()
+    worker = Worker(places)
+    worker.start()
+    if inherited.lifeline is not None:
+        worker.follow(inherited.lifeline)
+        worker.stop(has_successor=worker.wait())
     else:
-        status = _work(places, announce)
-    listener.remove_files(list(places.own))
-    return status
+        announce(address)
+        _work_alone(worker, places)
+    return 0
 
 
 def _allow_files() -> None:
@@ -69,37 +66,35 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
 
 
-def _work(places: Places, announce: Callable[[str], None]) -> int:
-    address = str(places)
-    worker = Worker(places.listeners)
-    worker.start()
-    lifeline = places.parent.lifeline if places.parent is not None else None
-    if lifeline is not None:
-        worker.follow(lifeline)
-    else:
-        announce(address)
-        notify.ready("holds websockets")
-    is_reload = worker.wait()
-    if lifeline is None:
-        notify.reloading() if is_reload else notify.stopping()
+def _work_alone(worker: Worker, places: Places) -> None:
+    notify.ready("holds websockets")
+    while worker.wait():
+        notify.reloading()
+        if _starts() or worker.must_stop:
+            break
+        logger.error("The new code does not start; the old goes on.")
+        notify.ready("holds websockets; the last reload failed")
+    if worker.must_stop:
+        notify.stopping()
+    is_reload = not worker.must_stop
     worker.stop(has_successor=is_reload)
-    if is_reload and lifeline is None:
+    # From here on, a signal waits until the new code listens to it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    if not worker.must_stop:
         _start_again(places)
-    return 0
+    elif is_reload:
+        places.close()
+
+
+def _starts() -> bool:
+    """Whether the code and the settings of now start: once the old code is gone it is too late."""
+    trial = gevent.subprocess.run(inheritance.command(), env=inheritance.for_trial())
+    return bool(trial.returncode == 0)
 
 
 def _start_again(places: Places) -> None:
     """Become a new process with the code and the settings of now, on the same listeners."""
-    for one in places.listeners:
-        one.set_inheritable(True)
-    # Until the new code listens to them again.
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for listener in places.listeners:
+        listener.set_inheritable(True)
     arguments = inheritance.command()
-    os.execve(arguments[0], arguments, inheritance.environment(places.listeners))
-
-
-def _open(bind: str, rights: listener.UnixRights) -> socket.socket:
-    try:
-        return listener.open_listener(bind, rights)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"Can't listen at {bind!r}: {error}") from error
+    os.execve(arguments[0], arguments, inheritance.for_successor(places))

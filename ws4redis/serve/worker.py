@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import socket
-from collections.abc import Sequence
 
 import gevent
 import gevent.event
-import gevent.signal
 from gevent import socket as gevent_socket
+from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
 from ws4redis.serve.health import with_health
+from ws4redis.serve.listener import Places
 from ws4redis.wire.close import CloseCode
 from ws4redis.wsgi import get_runner, get_websocket_application
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SERVES, LINKED = b"s", b"l"
+"""What a process says on its lifeline: it accepts, and later, it has its link to Redis."""
+LAST_REQUESTS = 1.0
+"""Seconds that handshakes have to end which had begun before the stop."""
 
 
 class Host:
@@ -31,45 +36,36 @@ class Worker:
     """Serves websockets in this process.
 
     Args:
-        listeners: Where. They stay open if a new process is to follow, else they are closed first.
+        places: Where. They stay open if a new process is to follow, else they are closed first.
     """
 
-    def __init__(self, listeners: Sequence[socket.socket]) -> None:
+    def __init__(self, places: Places) -> None:
+        self.must_stop = False
+        """Whether the process was told to stop, perhaps during a reload."""
         self._runner = get_runner(Host())
-        application = with_health(get_websocket_application(), self._runner)
-        self._listeners = listeners
-        # As many processes may share a listener, each accepts only one connection at a time.
-        self._servers = [
-            WSGIServer(
-                _green(one.dup()), application, log=None, environ={"wsgi.multiprocess": True}
-            )
-            for one in listeners
-        ]
+        self._places = places
+        self._requests = Pool()
+        self._servers = [self._server(listener) for listener in places.listeners]
         self._signal: gevent.event.AsyncResult = gevent.event.AsyncResult()
 
     def start(self) -> None:
         """Begin to accept, and to listen to signals."""
         for number in SIGNALS:
-            gevent.signal_handler(number, self._signal.set, number)
-        # The supervisor holds them back until somebody listens.
+            gevent.signal_handler(number, self._on_signal, number)
+        # A process that takes the place of another holds them back until somebody listens.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         for server in self._servers:
             server.start()
 
     def follow(self, lifeline: socket.socket) -> None:
         """Tell the supervisor that this process serves, and stop when the supervisor is gone."""
-        try:
-            lifeline.send(b"1")
-        except BrokenPipeError:
-            self._signal.set(signal.SIGTERM)
-            return
-        green = _green(lifeline)
-        green.setblocking(True)
-        gevent.spawn(self._wait_for_end, green)
+        gevent.spawn(self._hold_on_to, _green(lifeline))
 
     def wait(self) -> bool:
         """Serve until a signal comes; return whether a new process is to follow (SIGHUP)."""
-        return bool(self._signal.get() == signal.SIGHUP)
+        number = self._signal.get()
+        self._signal = gevent.event.AsyncResult()
+        return bool(number == signal.SIGHUP)
 
     def stop(self, *, has_successor: bool) -> None:
         """Accept nothing any more, and close all websockets.
@@ -80,16 +76,35 @@ class Worker:
         """
         for server in self._servers:
             server.close()
-        if has_successor:
-            self._runner.stop(CloseCode.SERVICE_RESTART)
-            return
-        for listener in self._listeners:
-            listener.close()
-        self._runner.stop(CloseCode.GOING_AWAY)
+        if not has_successor:
+            self._places.close()
+        self._runner.stop(CloseCode.SERVICE_RESTART if has_successor else CloseCode.GOING_AWAY)
+        self._requests.join(timeout=LAST_REQUESTS)
 
-    def _wait_for_end(self, lifeline: gevent_socket.socket) -> None:
-        lifeline.recv(1)
-        self._signal.set(signal.SIGTERM)
+    def _server(self, listener: socket.socket) -> WSGIServer:
+        # As many processes may share a listener, each accepts only one connection at a time.
+        environ = {"wsgi.multiprocess": True}
+        application = with_health(get_websocket_application(), self._runner)
+        green = _green(listener.dup())
+        return WSGIServer(green, application, log=None, environ=environ, spawn=self._requests)
+
+    def _on_signal(self, number: int) -> None:
+        self.must_stop = self.must_stop or number != signal.SIGHUP
+        if not self._signal.ready():
+            self._signal.set(number)
+
+    def _hold_on_to(self, lifeline: gevent_socket.socket) -> None:
+        lifeline.setblocking(True)
+        with contextlib.suppress(ConnectionError):
+            lifeline.send(SERVES)
+            gevent.spawn(self._tell_of_link, lifeline)
+            lifeline.recv(1)
+        self._on_signal(signal.SIGTERM)
+
+    def _tell_of_link(self, lifeline: gevent_socket.socket) -> None:
+        self._runner.bus.wait_connected(None)
+        with contextlib.suppress(ConnectionError):
+            lifeline.send(LINKED)
 
 
 def _green(sock: socket.socket) -> gevent_socket.socket:

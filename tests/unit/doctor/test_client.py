@@ -25,6 +25,14 @@ def test_what_is_missing_is_added(url: str, address: str, origin: str) -> None:
     assert target.facility == address.rpartition("/")[2]
 
 
+@pytest.mark.parametrize("facility", ["a?b", "a/b", "ä", "a b", "a%b"])
+def test_a_facility_may_have_any_name(facility: str) -> None:
+    target = Target.parse("http://example.com", "/ws/", facility)
+    assert target.facility == facility
+    assert target.path.isascii()
+    assert Target.parse(str(target), "/ws/", "other").facility == facility
+
+
 @pytest.mark.parametrize("url", ["", "example.com", "ftp://example.com", "http://", "/ws/foo"])
 def test_what_is_no_address_is_named(url: str) -> None:
     with pytest.raises(ValueError, match="is no address"):

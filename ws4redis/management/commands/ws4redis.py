@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import sys
 from argparse import ArgumentTypeError
@@ -14,6 +15,7 @@ from ws4redis.conf import get_settings
 from ws4redis.doctor import report
 from ws4redis.doctor.checkup import Wishes, check
 from ws4redis.serve import logs, process
+from ws4redis.serve.inheritance import is_trial
 from ws4redis.serve.listener import UnixRights
 
 
@@ -80,7 +82,7 @@ def _add_check(subcommands: Any) -> None:
     check.add_argument("--quick", action="store_true", help="Do not wait for pings.")
     check.add_argument("--insecure", action="store_true", help="Accept a bad certificate.")
     check.add_argument(
-        "--timeout", type=float, default=5.0, help="Seconds for each answer; default 5."
+        "--timeout", type=_seconds, default=5.0, help="Seconds for each answer; default 5."
     )
 
 
@@ -96,7 +98,9 @@ def _check(command: BaseCommand, options: dict[str, Any]) -> None:
                 command.stdout.write(report.as_text(finding))
                 command.stdout.flush()
     except ValueError as error:
-        raise CommandError(str(error)) from error
+        if not options["json"]:
+            raise CommandError(str(error)) from error
+        findings.append(report.Finding("arguments", report.Level.PROBLEM, str(error)))
     if options["json"]:
         command.stdout.write(report.as_json(findings))
     if not report.is_healthy(findings):
@@ -114,12 +118,14 @@ def _serve(command: BaseCommand, options: dict[str, Any]) -> None:
         logs.configure(options["log_format"], options["log_level"])
     except ModuleNotFoundError as error:
         raise CommandError("JSON logs need: pip install 'ws4redis[json]'") from error
+    if is_trial(os.environ):
+        return
     rights = UnixRights(options["socket_mode"], options["socket_group"])
     try:
-        places = process.find_places(options["bind"], rights)
+        inherited = process.inherit(options["bind"], rights)
     except ValueError as error:
         raise CommandError(str(error)) from error
-    status = process.run(places, options["workers"], get_settings().drain_time, announce)
+    status = process.run(inherited, options["workers"], get_settings().drain_time, announce)
     if status:
         raise CommandError("The websocket processes could not be started.", returncode=status)
 
@@ -128,6 +134,12 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,4}(\.\d+)?", text) or float(text) == 0:
+        raise ArgumentTypeError(f"must be seconds, more than 0 and less than 10000, got {text!r}")
+    return float(text)
 
 
 def _mode(text: str) -> int:
