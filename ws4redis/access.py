@@ -142,7 +142,17 @@ def _load_session(request: WSGIRequest) -> None:
         request.user = get_user(request)
 
 
+class Nobody:
+    """The user of a request where the site knows no users."""
+
+    username = ""
+    is_authenticated = False
+    is_anonymous = True
+
+
 def _anonymous() -> Any:
+    if not apps.is_installed("django.contrib.auth"):
+        return Nobody()
     from django.contrib.auth.models import AnonymousUser  # needs the app registry
 
     return AnonymousUser()

@@ -141,7 +141,7 @@ def test_a_good_site_is_healthy(redis_server: RedisServer, loop: Server, site: S
     good = {name for name, finding in findings.items() if finding["level"] == "ok"}
     assert good == {
         *{"redis", "permissions", "pubsub", "eviction"},
-        *{"handshake", "session", "delivery", "quiet"},
+        *{"handshake", "session", "delivery", "persistence", "quiet"},
     }
 
 
@@ -311,6 +311,8 @@ def test_a_loop_on_another_channel_is_named(
     if other is not None:
         outcome = check(other(redis_server), f"http://{loop.host}", "--json", "--quick")
         assert outcome.findings()["delivery"]["level"] == "ok"
+        assert outcome.findings()["persistence"]["level"] == "problem"
+        assert "database (db)" in outcome.findings()["persistence"]["hint"]
         return
     outcome = check(redis_server.url, f"http://{loop.host}", "--json", WS4REDIS_PREFIX="other")
     # One fault is one problem: what comes after it is looked at as well.
@@ -470,7 +472,7 @@ def test_a_loop_that_stops_meanwhile_is_no_fault_of_a_proxy(
         with process:
             assert process.stdout is not None
             for line in process.stdout:
-                if b"delivery" in line:
+                if b"persistence" in line:
                     end(server.process)
                     break
             rest = process.stdout.read().decode()

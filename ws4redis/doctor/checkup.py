@@ -15,6 +15,9 @@ from ws4redis.doctor.client import Target
 from ws4redis.doctor.report import Finding, Level
 from ws4redis.redis_client import get_client
 
+OWN_FACILITY = "check-"
+"""Begins the name of a facility that nobody else uses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -55,7 +58,7 @@ def _target(wishes: Wishes, settings: Settings) -> Target | None:
         if wishes.user or wishes.cookie or wishes.facility:
             raise ValueError("--user, --cookie and --facility need the address of the site.")
         return None
-    facility = wishes.facility or f"check-{secrets.token_hex(4)}"
+    facility = wishes.facility or f"{OWN_FACILITY}{secrets.token_hex(4)}"
     return Target.parse(wishes.url, settings.websocket_url, facility)
 
 
@@ -98,6 +101,7 @@ def _plan(wishes: Wishes, target: Target, cookie: str, own: tuple[str, ...]) -> 
         timeout=wishes.timeout,
         insecure=wishes.insecure,
         quick=wishes.quick,
+        persists=wishes.facility is None and target.facility.startswith(OWN_FACILITY),
         own=own,
     )
 

@@ -20,6 +20,8 @@ from ws4redis.wire.close import CloseCode, encode_close
 from ws4redis.wire.frames import Opcode
 
 BROADCAST = "subscribe-broadcast"
+EXPIRE = 10
+"""Seconds for which the message is persisted."""
 POLICY = "not allowed"
 """The reason with which the site's own policy refuses a channel."""
 GRACE = 3.0
@@ -41,15 +43,16 @@ class Plan:
     """Whether a bad certificate is accepted."""
     quick: bool = False
     """Whether the wait for a ping is left out."""
+    persists: bool = False
+    """Whether nobody else uses the facility, so that a message may be left there for a while."""
     own: tuple[str, ...] = ()
     """Flags that can only be had if the cookie arrives, such as ``subscribe-session``."""
 
 
 def travel(plan: Plan, settings: Settings) -> Iterator[Finding]:
     """Open a websocket, publish, receive, and stay quiet for a while; yield what is found."""
-    flags = "&".join([BROADCAST, *plan.own])
     try:
-        websocket = Websocket(plan.target, flags, plan.cookie, plan.timeout, _context(plan))
+        websocket = _open(plan, *plan.own)
     except (OSError, http.client.HTTPException) as error:
         yield diagnosis.explain_error(error, plan.target, plan.timeout)
         return
@@ -68,6 +71,11 @@ def travel(plan: Plan, settings: Settings) -> Iterator[Finding]:
         yield _ended(error)
     finally:
         websocket.close()
+
+
+def _open(plan: Plan, *flags: str) -> Websocket:
+    query = "&".join([BROADCAST, *flags])
+    return Websocket(plan.target, query, plan.cookie, plan.timeout, _context(plan))
 
 
 def _context(plan: Plan) -> ssl.SSLContext:
@@ -120,15 +128,37 @@ def _delivery(plan: Plan, websocket: Websocket, refused: dict[str, str]) -> Iter
     begin = time.monotonic()
     publisher = RedisPublisher(facility=plan.target.facility, broadcast=True)
     try:
-        receivers = publisher.publish_message(text, expire=0)
+        receivers = publisher.publish_message(text, expire=EXPIRE if plan.persists else 0)
     except BusError as error:
         yield Finding("delivery", Level.PROBLEM, str(error), "Look at Redis and its log.")
         return
     if websocket.wait_for(text.encode(), plan.timeout):
         taken = (time.monotonic() - begin) * 1000
         yield Finding("delivery", Level.OK, f"A published message arrives after {taken:.1f} ms.")
+        yield from _persistence(plan, text)
     else:
         yield _undelivered(plan, receivers)
+
+
+def _persistence(plan: Plan, text: str) -> Iterator[Finding]:
+    """See whether a newcomer gets the message: all databases share channels, but no keys."""
+    if not plan.persists:
+        return
+    newcomer = _open(plan)
+    try:
+        has_come = newcomer.is_open and newcomer.wait_for(text.encode(), plan.timeout)
+    finally:
+        newcomer.close()
+    if has_come:
+        yield Finding("persistence", Level.OK, "A newcomer gets the persisted message.")
+    else:
+        yield Finding(
+            "persistence",
+            Level.PROBLEM,
+            "A newcomer does not get the persisted message.",
+            "The loop must use the same database (db) of the same Redis as this process; or the "
+            "site's own WS4REDIS_SUBSCRIBER sends something else.",
+        )
 
 
 def _undelivered(plan: Plan, receivers: int | None) -> Finding:
