@@ -45,6 +45,8 @@ def check(wishes: Wishes) -> Iterator[Finding]:
         return
     target = _target(wishes, settings)
     yield from site.look()
+    if target is not None:
+        yield from site.look_at(target)
     redis_is_good = True
     for finding in bus.look(get_client(), _place(settings), settings.prefix):
         redis_is_good = redis_is_good and finding.level is not Level.PROBLEM
