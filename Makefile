@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs bench clean
+.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ check: $(VENV)/dev.stamp ## Lint, types and layers; changes nothing
 
 docs: $(VENV)/dev.stamp ## Build the documentation; warnings are errors
 	$(BIN)/sphinx-build -qW --keep-going -b html docs docs/_build/html
+
+conformance: packages $(VENV)/dev.stamp ## Autobahn's suite under each kind of server; needs Python 2.7
+	$(BIN)/python stress-tests/conformance.py
 
 bench: packages $(VENV)/dev.stamp ## Measure the cost of a delivery beside a C floor
 	$(BIN)/python stress-tests/bench.py

@@ -183,9 +183,10 @@ class Settings:
     heartbeat_interval: float = setting(4.0, "E010", _number(0.1))
     """Seconds between two heartbeats to one client."""
 
-    ping_interval: float = setting(25.0, "E011", _number(0.1))
+    ping_interval: float | None = setting(25.0, "E011", _number(0.1, none=True))
     """Seconds between two pings to one client. One that was silent for a whole interval after a
-    ping is given up."""
+    ping is given up. None: no pings, so a client that vanished without a word stays until something
+    is sent to it."""
 
     allowed_origins: list[str] = setting([], "E012", _origins)
     """Origins such as ``'https://example.com'`` whose pages may open websockets, besides those of

@@ -36,7 +36,7 @@ def test_overridden_settings_are_followed_and_restored() -> None:
         ("WS4REDIS_PROCESS_REQUEST", ["misspelt"]),
         ("WS4REDIS_HEARTBEAT", ["", 3]),
         ("WS4REDIS_HEARTBEAT_INTERVAL", [0, -1, float("nan"), float("inf"), "4"]),
-        ("WS4REDIS_PING_INTERVAL", [0, None]),
+        ("WS4REDIS_PING_INTERVAL", [0, "often"]),
         ("WS4REDIS_ALLOWED_ORIGINS", ["https://x", ["example.com"], ["https://x/path"]]),
         ("WS4REDIS_SUBPROTOCOLS", ["chat", [1]]),
         ("WS4REDIS_REFUSE_UNRESOLVED", [1, "yes"]),

@@ -64,8 +64,9 @@ def travel(plan: Plan, settings: Settings) -> Iterator[Finding]:
         refused = _refused(websocket.answer.headers.get(REFUSED_HEADER.lower(), ""))
         yield from _session(plan, refused)
         yield from _delivery(plan, websocket, refused)
-        if not plan.quick:
-            yield _quiet(websocket, settings)
+        expected = _interval(settings)
+        if not plan.quick and expected is not None:
+            yield _quiet(websocket, expected)
         websocket.send(Opcode.CLOSE, encode_close(CloseCode.NORMAL, ""))
     except (Cut, OSError) as error:
         yield _ended(error)
@@ -193,9 +194,8 @@ def _ended(error: Exception) -> Finding:
     )
 
 
-def _quiet(websocket: Websocket, settings: Settings) -> Finding:
+def _quiet(websocket: Websocket, expected: float) -> Finding:
     """Say nothing until the loop does by itself, for a whole interval: its first may be shorter."""
-    expected = _interval(settings)
     end = time.monotonic() + 2 * expected + GRACE
     silence = 0.0
     while silence < expected * WHOLE:
@@ -224,11 +224,10 @@ def _busy() -> Finding:
     )
 
 
-def _interval(settings: Settings) -> float:
-    """Return the seconds after which the loop says something."""
-    if settings.heartbeat is None:
-        return settings.ping_interval
-    return min(settings.ping_interval, settings.heartbeat_interval)
+def _interval(settings: Settings) -> float | None:
+    """Return the seconds after which the loop says something; None if it never does."""
+    beats = settings.heartbeat_interval if settings.heartbeat is not None else None
+    return min((one for one in (settings.ping_interval, beats) if one is not None), default=None)
 
 
 def _cut(seconds: float, expected: float) -> Finding:

@@ -181,6 +181,8 @@ class Connection:
         if isinstance(event, wire.Message):
             if self.phase is Phase.OPEN:
                 self._handler.on_message(event.payload, event.binary)
+        elif isinstance(event, wire.Answers):
+            self.send(event.data)
         elif isinstance(event, wire.Closed):
             self._end(Phase.LINGERING, event.code, event.reason)
 

@@ -13,8 +13,8 @@ class Options:
     """Text sent to each client on an interval; None sends nothing."""
     heartbeat_interval: float = 4.0
     """Seconds between two heartbeats to one client."""
-    ping_interval: float = 25.0
-    """Seconds between two pings to one client."""
+    ping_interval: float | None = 25.0
+    """Seconds between two pings to one client; None sends none."""
     close_timeout: float = 5.0
     """Seconds for which a closing websocket waits for its peer."""
     drain_time: float = 5.0

@@ -33,7 +33,7 @@ class Registry:
         self._open: set[Connection] = set()
         self._ending: dict[Connection, int] = {}
         self._now = 0
-        self._pings: Wheel[Connection] = Wheel(_turns(options.ping_interval))
+        self._pings: Wheel[Connection] = Wheel(_turns(options.ping_interval or 1))
         self._beats: Wheel[Connection] = Wheel(_turns(options.heartbeat_interval))
         self._beat = encode_message(options.heartbeat, binary=False) if options.heartbeat else None
 
@@ -77,8 +77,10 @@ class Registry:
     def tick(self) -> None:
         """Do what one turn of the wheels asks for; to be called every ``TICK`` seconds."""
         self._now += 1
-        for connection in self._pings.turn():
-            self._check(connection)
+        pinged = self._pings.turn()
+        if self.options.ping_interval is not None:
+            for connection in pinged:
+                self._check(connection)
         beats = self._beats.turn()
         if self._beat is not None:
             for connection in beats:

@@ -25,7 +25,7 @@ import gevent.threadpool
 
 from ws4redis.exceptions import BusError
 from ws4redis.loop.bus import Bus, Link
-from ws4redis.loop.connection import Connection
+from ws4redis.loop.connection import Connection, Handler
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.drain import drain
 from ws4redis.loop.facility import Facility, Membership, Publisher
@@ -139,9 +139,9 @@ class Runner:
             raise
         return facility
 
-    def adopt(self, sock: socket.socket, facility: Facility, early: bytes) -> Connection:
+    def adopt(self, sock: socket.socket, handler: Handler, early: bytes) -> Connection:
         """Open a websocket whose handshake is done; runs on the hub."""
-        return self.registry.adopt(sock, facility, early)
+        return self.registry.adopt(sock, handler, early)
 
     def channels(self) -> Iterable[bytes]:
         """Return the channels that have local receivers; called by the bus."""

@@ -1,6 +1,6 @@
 """A server's side of one websocket: bytes in, events and bytes out.
 
-Call ``receive_data`` with whatever the socket gave, act on the events, then send what
+Call ``receive_data`` with whatever the socket gave, act on the events in order, then send what
 ``data_to_send`` returns. Nothing that a peer sends raises: a violation queues the fitting close
 frame and ends in ``Closed``. The state moves by ``TRANSITIONS`` only:
 
@@ -50,7 +50,14 @@ class Closed:
     reason: str
 
 
-Event = Message | Ping | Pong | Closed
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Pongs that are due before the event that follows; to be sent now."""
+
+    data: bytes
+
+
+Event = Message | Ping | Pong | Answers | Closed
 
 
 class State(Enum):
@@ -250,6 +257,9 @@ class Protocol:
         if fin and self._incoming is not None:
             message, self._incoming = self._incoming.finish(), None
             if self._state is State.OPEN:
+                # Whatever answers the message comes behind the pongs of earlier pings.
+                if self._output is not None:
+                    events.append(Answers(self.data_to_send()))
                 events.append(message)
 
     def _receive_close(self, payload: bytes, events: list[Event]) -> None:

@@ -17,6 +17,18 @@ def test_messages_reach_the_handler_and_pings_are_answered(make: Any) -> None:
     assert setting.client.recv(100) == b"\x8a\x01p"
 
 
+def test_a_pong_comes_before_the_answer_to_a_later_message(make: Any) -> None:
+    setting = make()
+    setting.handler.on_message = lambda payload, binary: setting.connection.send(payload)
+    setting.client_sends(
+        client_frame(1, b"fra", fin=False)
+        + client_frame(9, b"first")
+        + client_frame(0, b"gments")
+        + client_frame(9, b"second")
+    )
+    assert setting.client.recv(100) == b"\x8a\x05firstfragments\x8a\x06second"
+
+
 def test_bytes_that_came_with_the_handshake_are_handled(make: Any) -> None:
     setting = make()
     server, client = socket.socketpair()

@@ -22,6 +22,14 @@ def test_a_silent_peer_is_pinged_then_given_up(make: Any) -> None:
     assert setting.metrics.values["connections.silent"] == 1
 
 
+def test_without_an_interval_nobody_is_pinged_or_given_up(make: Any) -> None:
+    setting = make(ping_interval=None)
+    tick(setting, 100)
+    setting.connection.send(b"anything")
+    assert setting.client.recv(100) == b"anything"
+    assert setting.connection.phase is Phase.OPEN
+
+
 def test_a_peer_that_answers_stays(make: Any) -> None:
     setting = make(ping_interval=1)
     for _ in range(5):

@@ -1,0 +1,1 @@
+"""What tests of websockets need; no part of a site imports it."""

@@ -1,0 +1,48 @@
+"""A bare echo on the engine of every websocket, for conformance suites and benchmarks."""
+
+from __future__ import annotations
+
+from ws4redis.conf import Settings, get_settings
+from ws4redis.endpoint import Endpoint
+from ws4redis.loop.connection import Connection
+from ws4redis.redis_client import get_client
+from ws4redis.transports import Environ, StartResponse, WSGIApplication, find
+from ws4redis.wire import handshake as wire
+from ws4redis.wire.protocol import encode_message
+from ws4redis.wsgi import get_runner
+
+
+class Echo:
+    """Sends each message back as it came: text as text, binary as binary."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+
+    def on_open(self, connection: Connection) -> None:
+        """See ``Handler.on_open``."""
+        self._connection = connection
+
+    def on_message(self, payload: bytes, binary: bool) -> None:
+        """See ``Handler.on_message``."""
+        if self._connection is not None:
+            self._connection.send(encode_message(payload, binary=binary))
+
+    def on_close(self, code: int, reason: str) -> None:
+        """See ``Handler.on_close``."""
+        self._connection = None
+
+
+class EchoEndpoint(Endpoint):
+    """The WSGI application that opens echoes at any address, for anybody."""
+
+    def _open(self, environ: Environ, start_response: StartResponse, settings: Settings) -> None:
+        handshake = wire.check(wire.Request.from_environ(environ))
+        transport = find(environ, start_response)
+        runner = self._runner(transport)
+        sock, early = transport.take(wire.response_headers(handshake))
+        runner.call(runner.adopt, sock, Echo(), early)
+
+
+def get_echo_application() -> WSGIApplication:
+    """Return the application that echoes."""
+    return EchoEndpoint(get_settings, get_client, get_runner)
