@@ -48,7 +48,8 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
     return [
         CheckWarning(
             "Every client may subscribe to and publish on every channel.",
-            hint="Set WS4REDIS_ALLOWED_CHANNELS to a function that says who may do what.",
+            hint="Set WS4REDIS_ALLOWED_CHANNELS to a function that says who may do what, such as "
+            "'ws4redis.policies.subscribe_only'.",
             id="ws4redis.W003",
         )
     ]

@@ -1,4 +1,4 @@
-"""Sites that lack what most have."""
+"""Sites that lack what most have, or allow less."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_facility import BOTH, receive
+from tests.acceptance.test_facility import BOTH, publish, receive
 from tests.servers import RedisServer, serving
 
 APPS = {
@@ -33,3 +33,15 @@ def test_a_site_without_users_has_websockets(
         refused = client.response.headers["X-WS4Redis-Refused"]
         assert refused == "subscribe-user (nobody is logged in)"
         assert "Traceback" not in server.log
+
+
+def test_with_a_ready_made_policy_nobody_but_django_publishes(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    policy = {"WS4REDIS_ALLOWED_CHANNELS": "ws4redis.policies.subscribe_only"}
+    with serving("serve", tmp_path, redis_server.url, **policy) as server:
+        client = open_websocket(server.url(f"{facility}?{BOTH}&echo"))
+        assert client.response.headers["X-WS4Redis-Refused"] == "publish-broadcast (not allowed)"
+        client.send("not to be heard")
+        publish(facility, "from Django")
+        assert receive(client) == "from Django"
