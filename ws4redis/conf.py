@@ -226,6 +226,15 @@ class Settings:
     """The header in which the trusted proxies name the client: ``'X-Forwarded-For'`` or
     ``'Forwarded'`` (RFC 7239). The other one is ignored, as a client may have sent it."""
 
+    max_connections: int | None = setting(None, "E022", _number(1, none=True, whole=True))
+    """Websockets that one process holds; another one gets a 503. None: as many as come."""
+
+    max_connections_per_address: int | None = setting(
+        None, "E023", _number(1, none=True, whole=True)
+    )
+    """Websockets of one client address in one process; another one gets a 429. None: any number.
+    Behind a proxy, name it in ``WS4REDIS_TRUSTED_PROXIES`` first: else all have its address."""
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
         """Build the settings from Django's names and values.

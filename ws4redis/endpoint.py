@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -49,6 +50,27 @@ class LoopClient:
     def pubsub(self, **_: Any) -> SharedPubSub:
         """Return an object that collects the channels to follow."""
         return SharedPubSub()
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A handshake that may be accepted."""
+
+    environ: Environ
+    settings: Settings
+    handshake: wire.Handshake
+    transport: Transport
+    runner: Runner
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A handshake that was accepted."""
+
+    facility: Facility
+    source: OwnSource | None
+    sock: socket.socket
+    early: bytes
 
 
 class Endpoint:
@@ -93,23 +115,36 @@ class Endpoint:
         runner = self._runner(transport)
         if runner.is_draining:
             raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
+        address = _describe(environ, settings)["client"]
+        runner.call(runner.enter, address)
+        try:
+            ready = self._shake_hands(_Opening(environ, settings, handshake, transport, runner))
+        except BaseException:
+            runner.call(runner.leave, address)
+            raise
+        runner.call(runner.adopt, ready.sock, ready.facility, ready.early, address)
+        if ready.source is not None:
+            ready.source.start()
+
+    def _shake_hands(self, opening: _Opening) -> _Ready:
+        """Do all that can refuse, and send the answer at last."""
+        settings, runner = opening.settings, opening.runner
         subscriber = self._make_subscriber(settings)
-        grant = runner.offload(_framed, partial(access.authorize, environ, settings, subscriber))
+        authorize = partial(access.authorize, opening.environ, settings, subscriber)
+        grant = runner.offload(_framed, authorize)
         headers = wire.response_headers(
-            handshake,
-            wire.select_subprotocol(handshake.subprotocols, settings.subprotocols),
+            opening.handshake,
+            wire.select_subprotocol(opening.handshake.subprotocols, settings.subprotocols),
             _refused_header(grant),
         )
         facility = _join(runner, grant)
         try:
             source = _prepare(runner, facility, subscriber)
-            sock, early = _take(transport, headers)
+            sock, early = _take(opening.transport, headers)
         except BaseException:
             runner.call(facility.leave)
             raise
-        runner.call(runner.adopt, sock, facility, early)
-        if source is not None:
-            source.start()
+        return _Ready(facility, source, sock, early)
 
     def _make_subscriber(self, settings: Settings) -> RedisSubscriber:
         own: type[RedisSubscriber] = load_callable(settings.subscriber)

@@ -107,6 +107,8 @@ def _build(settings: Settings, mercy: float) -> Runner:
             heartbeat=settings.heartbeat.encode() if settings.heartbeat else None,
             heartbeat_interval=settings.heartbeat_interval,
             ping_interval=settings.ping_interval,
+            max_connections=settings.max_connections,
+            max_connections_per_address=settings.max_connections_per_address,
             drain_time=min(settings.drain_time, mercy * MERCY_USED),
             max_message_size=settings.max_message_size,
             outbox_size=settings.outbox_size,

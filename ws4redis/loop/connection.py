@@ -74,6 +74,7 @@ class Connection:
         "_registry",
         "_sock",
         "_writer",
+        "address",
         "heard",
         "phase",
         "places",
@@ -88,6 +89,7 @@ class Connection:
         self._writer: Any = None
         self._reader = registry.io(sock.fileno(), _READ)
         self.phase = Phase.OPEN
+        self.address: str | None = None
         self.heard = True
         self.places = (0, 0)
 

@@ -17,6 +17,10 @@ class Options:
     """Seconds between two pings to one client; None sends none."""
     close_timeout: float = 5.0
     """Seconds for which a closing websocket waits for its peer."""
+    max_connections: int | None = None
+    """Websockets of one process; None for any number."""
+    max_connections_per_address: int | None = None
+    """Websockets of one client address in one process; None for any number."""
     drain_time: float = 5.0
     """Seconds over which the websockets are closed when the process ends."""
     max_message_size: int = 2**20

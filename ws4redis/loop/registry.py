@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ws4redis.loop.admission import Admission
 from ws4redis.loop.connection import Connection, Handler
 from ws4redis.loop.options import Options
 from ws4redis.loop.wheel import Wheel
@@ -30,6 +31,7 @@ class Registry:
         self.options = options
         self.metrics = metrics
         self.io = io
+        self.admission = Admission(options.max_connections, options.max_connections_per_address)
         self._open: set[Connection] = set()
         self._ending: dict[Connection, int] = {}
         self._now = 0
@@ -43,18 +45,22 @@ class Registry:
     def __iter__(self) -> Iterator[Connection]:
         return iter(tuple(self._open))
 
-    def adopt(self, sock: socket.socket, handler: Handler, early: bytes = b"") -> Connection:
+    def adopt(
+        self, sock: socket.socket, handler: Handler, early: bytes = b"", address: str | None = None
+    ) -> Connection:
         """Turn a socket on which the handshake is done into an open websocket.
 
         Args:
             sock: The socket; it belongs to the connection from here on.
             handler: What the connection is used for.
             early: Bytes that the client sent together with its handshake.
+            address: Where the client is, if it has entered the admission.
         """
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(sock, handler, self)
+        connection.address = address
         connection.places = (self._pings.add(connection), self._beats.add(connection))
         self._open.add(connection)
         self.metrics.event("connections.opened")
@@ -71,6 +77,8 @@ class Registry:
     def discard(self, connection: Connection) -> None:
         """Forget a connection whose socket is gone."""
         self._open.discard(connection)
+        if connection.address is not None:
+            self.admission.leave(connection.address)
         self._ending.pop(connection, None)
         self.metrics.event("connections.closed")
 

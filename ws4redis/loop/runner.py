@@ -139,9 +139,23 @@ class Runner:
             raise
         return facility
 
-    def adopt(self, sock: socket.socket, handler: Handler, early: bytes) -> Connection:
+    def enter(self, address: str) -> None:
+        """Count a websocket that is about to open; runs on the hub.
+
+        Raises:
+            HandshakeError: There are too many.
+        """
+        self.registry.admission.enter(address)
+
+    def leave(self, address: str) -> None:
+        """Count a websocket that did not open after all; runs on the hub."""
+        self.registry.admission.leave(address)
+
+    def adopt(
+        self, sock: socket.socket, handler: Handler, early: bytes, address: str | None = None
+    ) -> Connection:
         """Open a websocket whose handshake is done; runs on the hub."""
-        return self.registry.adopt(sock, handler, early)
+        return self.registry.adopt(sock, handler, early, address)
 
     def channels(self) -> Iterable[bytes]:
         """Return the channels that have local receivers; called by the bus."""
