@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from processes import Process
 from programs import HERE, installed
-from servers import start_redis
+from servers import free_port, listens, start_redis
 from waiting import wait_for
 
 AUTOBAHN = HERE / "autobahn"
@@ -84,12 +83,12 @@ def _judge(name: str, *, quick: bool) -> int:
             "PYTHONPATH": str(HERE),
             "REDIS_URL": f"unix://{redis_path}",
         }
-        port = _free_port()
+        port = free_port()
         log = directory / "server.log"
         stack.enter_context(
             Process(SERVERS[name](port), log, directory=HERE, environment=environment)
         )
-        wait_for(lambda: _answers(port), f"the start of {name}")
+        wait_for(lambda: listens(port), f"the start of {name}")
         return _run_suite(
             name, f"ws://127.0.0.1:{port}/echo", [*LEFT_OUT, *(LARGE if quick else ())]
         )
@@ -138,18 +137,6 @@ def _outcome(result: dict[str, str]) -> str:
 
 def _number(case: str) -> list[int]:
     return [int(part) for part in case.split(".")]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def start_server(
     stack: ExitStack, kind: str, redis_path: Path, *, heartbeat: str
 ) -> tuple[Process, int]:
     """Start one of the servers; return it and its port."""
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "REDIS_URL": f"unix://{redis_path}?db=0",
@@ -75,7 +75,7 @@ def start_server(
         process = stack.enter_context(
             Process(command, log, directory=HERE / "site", environment=environment)
         )
-    _wait_until(process, lambda: _listens(port), f"the start of {kind}")
+    _wait_until(process, lambda: listens(port), f"the start of {kind}")
     return process, port
 
 
@@ -87,14 +87,14 @@ def _wait_until(process: Process, condition: Callable[[], bool], what: str) -> N
     wait_for(holds, what)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

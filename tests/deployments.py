@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +44,12 @@ def make_certificate(key: Path, certificate: Path) -> None:
     )
 
 
-class Site:
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Site(AbstractContextManager["Site"]):
     """The addresses and files of one running site; ``port`` is the public one."""
 
     def __init__(self, kind: str, directory: Path, changes: dict[str, str] | None = None) -> None:
@@ -57,15 +62,7 @@ class Site:
         self.django_port = free_port()
         self.websocket_port = free_port()
 
-    def __enter__(self) -> Site:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         shutil.rmtree(self.run)
 
     @property

@@ -94,11 +94,19 @@ def _is_good_origin(request: WSGIRequest, origin: str, settings: Settings) -> bo
 def _is_own_host(request: WSGIRequest, parts: SplitResult) -> bool:
     if parts.netloc.lower() == _host(request).lower():
         return True
-    hosts = [host for host in django_settings.ALLOWED_HOSTS if host != "*"]
+    return is_allowed_host(parts.hostname or "", [host for host in allowed_hosts() if host != "*"])
+
+
+def allowed_hosts() -> list[str]:
+    """Return the hosts under which Django answers."""
     if django_settings.DEBUG and not django_settings.ALLOWED_HOSTS:
-        hosts = _DEBUG_HOSTS
-    hostname = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return validate_host(hostname, hosts)
+        return _DEBUG_HOSTS
+    return list(django_settings.ALLOWED_HOSTS)
+
+
+def is_allowed_host(hostname: str, hosts: Sequence[str]) -> bool:
+    """Return whether a host, without its port and brackets, is one of some that are allowed."""
+    return validate_host(f"[{hostname}]" if ":" in hostname else hostname, hosts)
 
 
 def _is_trusted(parts: SplitResult, settings: Settings) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -99,7 +99,7 @@ class Endpoint:
             return _refuse(start_response, _refusal(error))
         request = _describe(environ, settings)
         try:
-            self._open(environ, start_response, settings)
+            self._open(environ, start_response, settings, request["client"])
         except Exception as error:
             refusal = _refusal(error)
             request |= {"status": refusal.status, "reason": refusal.message}
@@ -108,21 +108,22 @@ class Endpoint:
         logger.info(OPENED, request, extra=request)
         return []
 
-    def _open(self, environ: Environ, start_response: StartResponse, settings: Settings) -> None:
+    def _open(
+        self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
+    ) -> None:
         _check_address(environ, settings)
         handshake = wire.check(wire.Request.from_environ(environ))
         transport = find(environ, start_response)
         runner = self._runner(transport)
         if runner.is_draining:
             raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
-        address = _describe(environ, settings)["client"]
-        runner.call(runner.enter, address)
+        runner.call(runner.enter, client)
         try:
             ready = self._shake_hands(_Opening(environ, settings, handshake, transport, runner))
         except BaseException:
-            runner.call(runner.leave, address)
+            runner.call(runner.leave, client)
             raise
-        runner.call(runner.adopt, ready.sock, ready.facility, ready.early, address)
+        runner.call(runner.adopt, ready.sock, ready.facility, ready.early, client)
         if ready.source is not None:
             ready.source.start()
 
@@ -234,16 +235,30 @@ def _refusal(error: Exception) -> HandshakeError:
 
 
 def _refuse(start_response: StartResponse, refusal: HandshakeError) -> Iterable[bytes]:
-    body = f"{refusal.message}\n".encode()
     # PEP 3333 leaves hop-by-hop headers, such as Upgrade, to the server.
     extra = [header for header in refusal.headers if not is_hop_by_hop(header[0])]
+    marked = [(REFUSED_HEADER, "handshake"), *extra]
+    return answer(start_response, refusal.status, refusal.message, marked)
+
+
+def answer(
+    start_response: StartResponse, status: int, text: str, extra: Sequence[tuple[str, str]] = ()
+) -> Iterable[bytes]:
+    """Answer a request with a line of text that nobody keeps.
+
+    Args:
+        start_response: See PEP 3333.
+        status: The HTTP status code.
+        text: The line, without its end.
+        extra: Further headers.
+    """
+    body = f"{text}\n".encode()
     start_response(
-        f"{refusal.status} {HTTPStatus(refusal.status).phrase}",
+        f"{status} {HTTPStatus(status).phrase}",
         [
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
-            (REFUSED_HEADER, "handshake"),
             *extra,
         ],
     )

@@ -47,10 +47,11 @@ def bus_errors(connection: Any) -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        raise BusError(f"Redis at {_address(connection)} could not be used: {error}") from error
+        raise BusError(f"Redis at {address_of(connection)} could not be used: {error}") from error
 
 
-def _address(connection: Any) -> str:
+def address_of(connection: Any) -> str:
+    """Return where the Redis of a client is, for people: a path, or a host and a port."""
     options = connection.connection_pool.connection_kwargs
     return options.get("path") or "{}:{}".format(
         options.get("host", "localhost"), options.get("port", 6379)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployments import ROOT, Site, free_port, nginx
+from tests.deployments import ROOT, Site, free_port, is_listening, nginx
 from tests.servers import RedisServer, Server, end, serving
 from tests.waiting import wait_for
 
@@ -80,11 +80,6 @@ def proxied(run: Path, location: str, listen: str = "") -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         end(process)
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")

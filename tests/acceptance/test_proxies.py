@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.acceptance.test_facility import receive
-from tests.deployments import nginx
+from tests.deployments import is_listening, nginx
 from tests.raw import RawClient
 from tests.servers import RedisServer, end, free_port, serving
 from tests.waiting import wait_for
@@ -90,7 +89,7 @@ def test_the_old_configuration_of_nginx_works_as_it_stands(
         process = subprocess.Popen(nginx(server.run, configuration))
         try:
             url = f"ws://127.0.0.1:{port}/ws/{facility}?subscribe-broadcast"
-            wait_for(lambda: answers(port))
+            wait_for(lambda: is_listening(port))
             client = open_websocket(url, headers={"Origin": f"http://127.0.0.1:{port}"})
             RedisPublisher(facility=facility, broadcast=True).publish_message("as of old")
             assert receive(client) == "as of old"
@@ -98,8 +97,3 @@ def test_the_old_configuration_of_nginx_works_as_it_stands(
                 open_websocket(url, headers={"Origin": "http://evil.example"})
         finally:
             end(process)
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -24,7 +24,7 @@ import pytest
 from websockets.sync.client import unix_connect
 
 from tests.acceptance.test_facility import receive
-from tests.deployments import ROOT, free_port
+from tests.deployments import ROOT, free_port, is_listening
 from tests.raw import HANDSHAKE, RawClient
 from tests.servers import RedisServer, end
 from tests.waiting import PATIENCE, wait_for
@@ -251,11 +251,6 @@ def keep_alive(port: int) -> Iterator[Callable[[str], int]]:
 
     with closing(connection):
         yield ask
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_stop_before_all_workers_serve_is_no_failure(

@@ -6,14 +6,15 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ws4redis.conf import Settings, get_settings, redis_options
+from ws4redis.conf import Settings, get_settings
 from ws4redis.doctor import bus, journey, site, visitor
 from ws4redis.doctor.client import Target
 from ws4redis.doctor.report import Finding, Level
-from ws4redis.redis_client import get_client
+from ws4redis.redis_client import address_of, get_client
 
 OWN_FACILITY = "check-"
 """Begins the name of a facility that nobody else uses."""
@@ -48,7 +49,8 @@ def check(wishes: Wishes) -> Iterator[Finding]:
     if target is not None:
         yield from site.look_at(target)
     redis_is_good = True
-    for finding in bus.look(get_client(), _place(settings), settings.prefix):
+    client = get_client()
+    for finding in bus.look(client, _place(client), settings.prefix):
         redis_is_good = redis_is_good and finding.level is not Level.PROBLEM
         yield finding
     if target is not None and redis_is_good:
@@ -108,10 +110,6 @@ def _plan(wishes: Wishes, target: Target, cookie: str, own: tuple[str, ...]) -> 
     )
 
 
-def _place(settings: Settings) -> str:
-    """Return where Redis is, without its password."""
-    _, options = redis_options(settings.connection)
-    database = f", db {options.get('db', 0)}"
-    if "path" in options:
-        return f"{options['path']}{database}"
-    return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}{database}"
+def _place(client: Any) -> str:
+    database = client.connection_pool.connection_kwargs.get("db", 0)
+    return f"{address_of(client)}, db {database}"

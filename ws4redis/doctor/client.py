@@ -139,6 +139,8 @@ class Websocket:
     def receive(self, timeout: float) -> tuple[int, bytes] | None:
         """Return the opcode and the payload of the next frame; None if none comes in time.
 
+        A ping is answered already.
+
         Raises:
             Cut: The other side ended the connection.
         """
@@ -151,10 +153,12 @@ class Websocket:
                 return None
         if frame[0] == Opcode.CLOSE:
             raise Cut(int.from_bytes(frame[1][:2], "big") or None)
+        if frame[0] == Opcode.PING:
+            self.send(Opcode.PONG, frame[1])
         return frame
 
     def wait_for(self, payload: bytes, timeout: float) -> bool:
-        """Return whether a message arrives in time; answers pings meanwhile."""
+        """Return whether a message arrives in time."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             frame = self.receive(left)
@@ -162,8 +166,6 @@ class Websocket:
                 return False
             if frame[1] == payload and frame[0] in (Opcode.TEXT, Opcode.BINARY):
                 return True
-            if frame[0] == Opcode.PING:
-                self.send(Opcode.PONG, frame[1])
         return False
 
     def send(self, opcode: int, payload: bytes) -> None:

@@ -208,8 +208,6 @@ def _quiet(websocket: Websocket, expected: float) -> Finding:
             return _ended(cut) if cut.code else _cut(time.monotonic() - begin, expected)
         if frame is None:
             return _silent(expected)
-        if frame[0] == Opcode.PING:
-            websocket.send(Opcode.PONG, frame[1])
         silence = time.monotonic() - begin
     return Finding("quiet", Level.OK, f"A websocket that was quiet for {silence:.1f} s stays open.")
 

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 from django.conf import settings as django_settings
 from django.core.checks import ERROR, CheckMessage
-from django.http.request import validate_host
 from django.utils.http import is_same_domain
 
 from ws4redis import checks
+from ws4redis.access import allowed_hosts, is_allowed_host
 from ws4redis.doctor.client import Target
 from ws4redis.doctor.report import Finding, Level
 
 NAME = "settings"
-_DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 
 
 def look() -> Iterator[Finding]:
@@ -35,11 +34,7 @@ def look_at(target: Target) -> Iterator[Finding]:
 
 
 def _host(host: str) -> Iterator[Finding]:
-    name = f"[{host}]" if ":" in host else host
-    allowed = django_settings.ALLOWED_HOSTS
-    if django_settings.DEBUG and not allowed:
-        allowed = _DEBUG_HOSTS
-    if not validate_host(name, allowed):
+    if not is_allowed_host(host, allowed_hosts()):
         yield Finding(
             "host",
             Level.WARNING,

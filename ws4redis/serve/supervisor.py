@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ws4redis.serve import inheritance, notify
 from ws4redis.serve.listener import Places
@@ -38,10 +38,10 @@ class Child:
     process: subprocess.Popen[bytes]
     lifeline: socket.socket
     """Says how far the process is; the process stops when this end is closed."""
-    is_ready: bool = field(default=False)
-    is_linked: bool = field(default=False)
+    is_ready: bool = False
+    is_linked: bool = False
     """Whether the process has had its link to Redis."""
-    deadline: float = field(default=math.inf)
+    deadline: float = math.inf
     """When it is killed if it has not ended; by the monotonic clock."""
 
     def look(self) -> None:

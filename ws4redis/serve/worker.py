@@ -15,6 +15,7 @@ from gevent.pywsgi import WSGIServer
 
 from ws4redis.serve.health import with_health
 from ws4redis.serve.listener import Places
+from ws4redis.transports import WSGIApplication
 from ws4redis.wire.close import CloseCode
 from ws4redis.wsgi import get_runner, get_websocket_application
 
@@ -45,7 +46,8 @@ class Worker:
         self._runner = get_runner(Host())
         self._places = places
         self._requests = Pool()
-        self._servers = [self._server(listener) for listener in places.listeners]
+        application = with_health(get_websocket_application(), self._runner)
+        self._servers = [self._server(listener, application) for listener in places.listeners]
         self._signal: gevent.event.AsyncResult = gevent.event.AsyncResult()
 
     def start(self) -> None:
@@ -81,10 +83,9 @@ class Worker:
         self._runner.stop(CloseCode.SERVICE_RESTART if has_successor else CloseCode.GOING_AWAY)
         self._requests.join(timeout=LAST_REQUESTS)
 
-    def _server(self, listener: socket.socket) -> WSGIServer:
+    def _server(self, listener: socket.socket, application: WSGIApplication) -> WSGIServer:
         # As many processes may share a listener, each accepts only one connection at a time.
         environ = {"wsgi.multiprocess": True}
-        application = with_health(get_websocket_application(), self._runner)
         green = _green(listener.dup())
         return WSGIServer(green, application, log=None, environ=environ, spawn=self._requests)
 

@@ -35,7 +35,9 @@ class Echo:
 class EchoEndpoint(Endpoint):
     """The WSGI application that opens echoes at any address, for anybody."""
 
-    def _open(self, environ: Environ, start_response: StartResponse, settings: Settings) -> None:
+    def _open(
+        self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
+    ) -> None:
         handshake = wire.check(wire.Request.from_environ(environ))
         transport = find(environ, start_response)
         runner = self._runner(transport)
