@@ -62,6 +62,22 @@ def come_back(open_websocket: Any, url: str) -> ClientConnection:
     return wait_for(attempt)  # type: ignore[no-any-return]
 
 
+def received(
+    client: ClientConnection, message: str, open_websocket: Any, url: str
+) -> ClientConnection:
+    """Return the websocket on which the message came.
+
+    gunicorn's gevent workers end each at a time of its own, within a second: who comes back may
+    meet another old one, and has to come back once more.
+    """
+    try:
+        assert receive(client) == message
+    except ConnectionClosed as closed:
+        assert closed.rcvd is not None and closed.rcvd.code in (GOING_AWAY, RESTART)
+        return received(come_back(open_websocket, url), message, open_websocket, url)
+    return client
+
+
 def reload(server: Server) -> None:
     if server.kind == "uwsgi-emperor":
         touch(server.run / "vassals" / "wsserver.ini")
@@ -96,9 +112,10 @@ def test_a_reload_loses_nobody_for_good(
         assert codes == ({RESTART} if kind in SAY_RESTART else {GOING_AWAY})
         publish(own_redis, "meanwhile")
         again = [come_back(open_websocket, url) for _ in range(CLIENTS)]
-        assert [receive(client) for client in again] == ["meanwhile"] * CLIENTS
+        again = [received(client, "meanwhile", open_websocket, url) for client in again]
         publish(own_redis, "after")
-        assert [receive(client) for client in again] == ["after"] * CLIENTS
+        for client in again:
+            received(client, "after", open_websocket, url)
         assert "Traceback" not in server.log
 
 
