@@ -12,6 +12,9 @@ USE_TZ = True
 WS4REDIS_CONNECTION = os.environ["REDIS_URL"]
 # An unexpected ping is an event that a case did not expect.
 WS4REDIS_PING_INTERVAL = None
-# Cases 9.* send messages of 16 MiB, and read the echo when they have sent all of it.
+WS4REDIS_COMPRESSION_THRESHOLD = 0
+# Cases 9.* send messages in 65536 fragments,
+WS4REDIS_MAX_FRAGMENTS = 2**17
+# and some messages of 16 MiB, and read the echo when they have sent all of it.
 WS4REDIS_MAX_MESSAGE_SIZE = 32 * 2**20
 WS4REDIS_OUTBOX_SIZE = 64 * 2**20

@@ -204,6 +204,13 @@ class Settings:
     max_message_size: int = setting(2**20, "E015", _number(1, whole=True))
     """Bytes of the largest message that a client may send; a larger one closes with 1009."""
 
+    max_fragments: int = setting(1024, "E024", _number(1, whole=True))
+    """Frames that a message of a client may be cut into; more of them close with 1009."""
+
+    compression_threshold: int | None = setting(1024, "E025", _number(0, none=True, whole=True))
+    """Bytes from which on a message is compressed (permessage-deflate) for clients that can read
+    it. None: nothing is compressed, in neither direction."""
+
     outbox_size: int = setting(2**20, "E016", _number(1024, whole=True))
     """Bytes that may wait for one slow client. Beyond it, that client is disconnected."""
 

@@ -26,6 +26,8 @@ from ws4redis.proxies import client_address
 from ws4redis.subscriber import RedisSubscriber, SharedPubSub
 from ws4redis.transports import Environ, Headers, StartResponse, Transport, find
 from ws4redis.wire import handshake as wire
+from ws4redis.wire.deflate import Agreement, agree
+from ws4redis.wire.outgoing import get_encoding
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class _Ready:
     source: OwnSource | None
     sock: socket.socket
     early: bytes
+    inflates: bool
 
 
 class Endpoint:
@@ -123,7 +126,7 @@ class Endpoint:
         except BaseException:
             runner.call(runner.leave, client)
             raise
-        runner.call(runner.adopt, ready.sock, ready.facility, ready.early, client)
+        runner.call(runner.adopt, ready.sock, ready.facility, ready.early, client, ready.inflates)
         if ready.source is not None:
             ready.source.start()
 
@@ -133,19 +136,20 @@ class Endpoint:
         subscriber = self._make_subscriber(settings)
         authorize = partial(access.authorize, opening.environ, settings, subscriber)
         grant = runner.offload(_framed, authorize)
+        agreement = compression(opening.handshake, settings)
         headers = wire.response_headers(
             opening.handshake,
             wire.select_subprotocol(opening.handshake.subprotocols, settings.subprotocols),
-            _refused_header(grant),
+            [*_refused_header(grant), *extension_header(agreement)],
         )
-        facility = _join(runner, grant)
+        facility = _join(runner, grant, agreement)
         try:
             source = _prepare(runner, facility, subscriber)
             sock, early = _take(opening.transport, headers)
         except BaseException:
             runner.call(facility.leave)
             raise
-        return _Ready(facility, source, sock, early)
+        return _Ready(facility, source, sock, early, agreement is not None)
 
     def _make_subscriber(self, settings: Settings) -> RedisSubscriber:
         own: type[RedisSubscriber] = load_callable(settings.subscriber)
@@ -165,7 +169,19 @@ def _check_address(environ: Environ, settings: Settings) -> None:
         raise HandshakeError(404, f"Websockets are at {settings.websocket_url}<facility>.")
 
 
-def _join(runner: Runner, grant: access.Grant) -> Facility:
+def compression(handshake: wire.Handshake, settings: Settings) -> Agreement | None:
+    """Return what is agreed with the client about compression; None for none."""
+    if settings.compression_threshold is None:
+        return None
+    return agree(handshake.extensions, settings.compression_threshold)
+
+
+def extension_header(agreement: Agreement | None) -> list[tuple[str, str]]:
+    """Return the header that tells the client what is agreed."""
+    return [("Sec-WebSocket-Extensions", agreement.header)] if agreement is not None else []
+
+
+def _join(runner: Runner, grant: access.Grant, agreement: Agreement | None) -> Facility:
     """Join the granted channels; a site's own subscriber may take the client's messages."""
     subscriber = grant.subscriber
     own = type(subscriber)
@@ -174,7 +190,7 @@ def _join(runner: Runner, grant: access.Grant) -> Facility:
         publishes = overrides(own, "publish_message")
         publisher = HookPublisher(subscriber, runner, _framed, publishes=publishes)
     persisted = not overrides(own, *_HISTORY)
-    return runner.call(runner.prepare, _membership(grant), publisher, persisted)
+    return runner.call(runner.prepare, _membership(grant, agreement), publisher, persisted)
 
 
 def _prepare(runner: Runner, facility: Facility, subscriber: RedisSubscriber) -> OwnSource | None:
@@ -186,14 +202,14 @@ def _prepare(runner: Runner, facility: Facility, subscriber: RedisSubscriber) ->
     return OwnSource(subscriber, facility, runner) if has_own_source(own) else None
 
 
-def _membership(grant: access.Grant) -> Membership:
+def _membership(grant: access.Grant, agreement: Agreement | None) -> Membership:
     subscriber: RedisSubscriber = grant.subscriber
     followed = () if has_own_source(type(subscriber)) else subscriber.subscriptions
     return Membership(
         subscriptions=tuple(name.encode() for name in followed),
         publications=tuple(name.encode() for name in subscriber.publications),
         echo="echo" in grant.flags,
-        binary="binary" in grant.flags,
+        encoding=get_encoding("binary" in grant.flags, agreement and agreement.deflate),
     )
 
 

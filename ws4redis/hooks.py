@@ -13,12 +13,12 @@ import gevent
 import redis
 
 from ws4redis.exceptions import BusError
-from ws4redis.loop.dispatcher import encode_auto, encode_binary
 from ws4redis.loop.facility import Facility
 from ws4redis.loop.runner import Runner
 from ws4redis.redis_store import RedisMessage
 from ws4redis.subscriber import RedisSubscriber
 from ws4redis.wire.close import CloseCode
+from ws4redis.wire.outgoing import Outgoing
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ class HookedWebsocket:
         if connection is None:
             self._facility.handover.insert(payload)
         else:
-            connection.send((encode_binary if binary else encode_auto)(payload))
+            encoding = self._facility.encoding._replace(binary=bool(binary))
+            connection.send(Outgoing(payload).frame(encoding))
 
 
 class HookPublisher:

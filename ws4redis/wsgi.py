@@ -111,6 +111,7 @@ def _build(settings: Settings, mercy: float) -> Runner:
             max_connections_per_address=settings.max_connections_per_address,
             drain_time=min(settings.drain_time, mercy * MERCY_USED),
             max_message_size=settings.max_message_size,
+            max_fragments=settings.max_fragments,
             outbox_size=settings.outbox_size,
             expire=settings.expire or 0,
             redis_timeout=settings.redis_timeout,

@@ -64,6 +64,7 @@ class Connection:
         sock: A connected socket on which the handshake is done; the connection owns it now.
         handler: What the connection is used for.
         registry: The connections of this process, with all that they share.
+        inflates: Whether the client may compress its messages.
     """
 
     __slots__ = (
@@ -80,11 +81,17 @@ class Connection:
         "places",
     )
 
-    def __init__(self, sock: socket.socket, handler: Handler, registry: Registry) -> None:
+    def __init__(
+        self, sock: socket.socket, handler: Handler, registry: Registry, *, inflates: bool = False
+    ) -> None:
         self._sock = sock
         self._handler = handler
         self._registry = registry
-        self._protocol = wire.Protocol(max_message_size=registry.options.max_message_size)
+        self._protocol = wire.Protocol(
+            max_message_size=registry.options.max_message_size,
+            max_fragments=registry.options.max_fragments,
+            inflates=inflates,
+        )
         self._outbox: Outbox | None = None
         self._writer: Any = None
         self._reader = registry.io(sock.fileno(), _READ)

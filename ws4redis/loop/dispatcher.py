@@ -15,7 +15,7 @@ from typing import Protocol
 from ws4redis.loop.connection import Connection
 from ws4redis.loop.handover import Delivery
 from ws4redis.metrics import Metrics
-from ws4redis.wire.protocol import encode_message
+from ws4redis.wire.outgoing import Encoding, Outgoing
 
 SLICE = 500
 """Sockets written before the hub may do something else; about two milliseconds."""
@@ -28,7 +28,11 @@ class Receiver(Protocol):
     def connection(self) -> Connection | None:
         """Where the messages end up; None if there is none yet."""
 
-    def accept(self, channel: bytes, payload: bytes) -> bytes:
+    @property
+    def encoding(self) -> Encoding:
+        """The form in which it wants them."""
+
+    def accept(self, channel: bytes, message: Outgoing) -> bytes:
         """Look at one message; return the frames to send for it now, which may be none."""
 
     def forget_returns(self) -> None:
@@ -38,19 +42,32 @@ class Receiver(Protocol):
 class Follower:
     """The local receivers of one channel.
 
-    ``text`` gets a message as text wherever it is valid UTF-8, ``binary`` always as binary, and
-    ``careful`` holds those that have to look at each message.
+    ``settled`` holds the connections to which messages go as they are, by the form they want, and
+    ``careful`` the receivers that have to look at each message.
     """
 
-    __slots__ = ("binary", "careful", "text")
+    __slots__ = ("careful", "settled")
 
     def __init__(self) -> None:
-        self.text: set[Connection] | frozenset[Connection] = frozenset()
-        self.binary: set[Connection] | frozenset[Connection] = frozenset()
+        self.settled: dict[Encoding, set[Connection]] = {}
         self.careful: set[Receiver] | frozenset[Receiver] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.text or self.binary or self.careful)
+        return bool(self.settled or self.careful)
+
+    def settle(self, receiver: Receiver, connection: Connection) -> None:
+        """Hand messages straight to the receiver's connection."""
+        self.careful = self.careful - {receiver}
+        self.settled.setdefault(receiver.encoding, set()).add(connection)
+
+    def unsettle(self, receiver: Receiver) -> None:
+        """Hand the receiver's connection nothing any more."""
+        members = self.settled.get(receiver.encoding)
+        if members is None or receiver.connection is None:
+            return
+        members.discard(receiver.connection)
+        if not members:
+            del self.settled[receiver.encoding]
 
 
 class Dispatcher:
@@ -90,22 +107,14 @@ class Dispatcher:
             self._subscribe(channel)
         follower.careful = {*follower.careful, receiver}
 
-    def settle(
-        self, channel: bytes, receiver: Receiver, connection: Connection, *, binary: bool
-    ) -> None:
+    def settle(self, channel: bytes, receiver: Receiver, connection: Connection) -> None:
         """Hand all further messages of a channel straight to the receiver's connection."""
-        follower = self._followers[channel]
-        follower.careful = follower.careful - {receiver}
-        name = "binary" if binary else "text"
-        members = getattr(follower, name) or set()
-        members.add(connection)
-        setattr(follower, name, members)
+        self._followers[channel].settle(receiver, connection)
 
-    def unsettle(self, channel: bytes, receiver: Receiver, connection: Connection) -> None:
+    def unsettle(self, channel: bytes, receiver: Receiver) -> None:
         """Let the receiver look at each message of a channel again."""
         follower = self._followers[channel]
-        _discard(follower.text, connection)
-        _discard(follower.binary, connection)
+        follower.unsettle(receiver)
         follower.careful = {*follower.careful, receiver}
 
     def leave(self, channel: bytes, receiver: Receiver) -> None:
@@ -114,9 +123,7 @@ class Dispatcher:
         if follower is None:
             return
         follower.careful = follower.careful - {receiver}
-        if receiver.connection is not None:
-            _discard(follower.text, receiver.connection)
-            _discard(follower.binary, receiver.connection)
+        follower.unsettle(receiver)
         if not follower:
             del self._followers[channel]
             self._unsubscribe(channel)
@@ -154,19 +161,18 @@ class Dispatcher:
         follower = self._followers.get(channel)
         if follower is None:
             return
-        settled = len(follower.text) + len(follower.binary)
-        self._metrics.event("messages.delivered", settled * len(payloads))
+        messages = [Outgoing(payload) for payload in payloads]
         # The sets may change while the hub does something else: walk through copies.
-        text, binary, careful = tuple(follower.text), tuple(follower.binary), follower.careful
-        for receiver in careful:
-            data = b"".join([receiver.accept(channel, payload) for payload in payloads])
+        settled = [(encoding, tuple(members)) for encoding, members in follower.settled.items()]
+        for receiver in follower.careful:
+            data = b"".join([receiver.accept(channel, message) for message in messages])
             if data and receiver.connection is not None:
                 yield receiver.connection, data
-        for members, encode in ((text, encode_auto), (binary, encode_binary)):
-            if members:
-                data = b"".join(map(encode, payloads))
-                for connection in members:
-                    yield connection, data
+        for encoding, members in settled:
+            self._metrics.event("messages.delivered", len(members) * len(messages))
+            data = b"".join([message.frame(encoding) for message in messages])
+            for connection in members:
+                yield connection, data
 
     def _send(self, connection: Connection, data: bytes) -> None:
         connection.send(data)
@@ -174,26 +180,3 @@ class Dispatcher:
         if self._written >= SLICE:
             self._written = 0
             self._pause()
-
-
-def encode_auto(payload: bytes) -> bytes:
-    """Return the frame of a message: text if it is valid UTF-8, else binary."""
-    return encode_message(payload, binary=not _is_text(payload))
-
-
-def encode_binary(payload: bytes) -> bytes:
-    """Return the frame of a message as binary."""
-    return encode_message(payload, binary=True)
-
-
-def _is_text(payload: bytes) -> bool:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _discard(members: set[Connection] | frozenset[Connection], connection: Connection) -> None:
-    if isinstance(members, set):
-        members.discard(connection)

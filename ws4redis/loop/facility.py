@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ws4redis.loop.connection import Connection, Phase
-from ws4redis.loop.dispatcher import Dispatcher, encode_auto, encode_binary
+from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.echo import Unreturned
 from ws4redis.loop.handover import Handover
+from ws4redis.wire.outgoing import PLAIN, Encoding, Outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class Membership:
     """Channels on which its own messages are published."""
     echo: bool = False
     """Whether it gets its own messages back."""
-    binary: bool = False
-    """Whether all messages go out as binary."""
+    encoding: Encoding = PLAIN
+    """The form in which it gets messages."""
 
 
 class Publisher(Protocol):
@@ -74,6 +75,11 @@ class Facility:
         self._unreturned: Unreturned | None = None
 
     @property
+    def encoding(self) -> Encoding:
+        """The form in which the websocket gets messages."""
+        return self.membership.encoding
+
+    @property
     def handover(self) -> Handover:
         """What arrives until the websocket is open.
 
@@ -100,26 +106,27 @@ class Facility:
             self._dispatcher.leave(channel, self)
         self._publisher.release(self)
 
-    def accept(self, channel: bytes, payload: bytes) -> bytes:
+    def accept(self, channel: bytes, message: Outgoing) -> bytes:
         """Look at one message; return the frame to send for it now, if any."""
         if self._handover is not None:
-            self._handover.hold(channel, payload)
+            self._handover.hold(channel, message.payload)
             return b""
-        if self._unreturned is not None and self._unreturned.swallow(channel, payload):
+        if self._unreturned is not None and self._unreturned.swallow(channel, message.payload):
             if not self._unreturned.awaits(channel) and self.connection is not None:
-                self._settle(channel, self.connection)
+                self._dispatcher.settle(channel, self, self.connection)
             return b""
-        return self._encode(payload)
+        return message.frame(self.encoding)
 
     def on_open(self, connection: Connection) -> None:
         """Deliver what was held, then go live."""
         self.connection = connection
         payloads, self._handover = self.handover.merged(), None
         if payloads:
-            connection.send(b"".join(map(self._encode, payloads)))
+            frames = [Outgoing(payload).frame(self.encoding) for payload in payloads]
+            connection.send(b"".join(frames))
         for channel in self.membership.subscriptions:
             if connection.phase is Phase.OPEN:
-                self._settle(channel, connection)
+                self._dispatcher.settle(channel, self, connection)
 
     def on_message(self, payload: bytes, binary: bool) -> None:
         """Publish what the client sent, unless it is a heartbeat."""
@@ -141,7 +148,7 @@ class Facility:
             if self._unreturned is None:
                 self._unreturned = Unreturned()
             if not self._unreturned.awaits(channel):
-                self._dispatcher.unsettle(channel, self, self.connection)
+                self._dispatcher.unsettle(channel, self)
             self._unreturned.expect(channel, payload)
 
     def forget_returns(self) -> None:
@@ -149,10 +156,4 @@ class Facility:
         if self._unreturned is None or self.connection is None:
             return
         for channel in self._unreturned.clear():
-            self._settle(channel, self.connection)
-
-    def _settle(self, channel: bytes, connection: Connection) -> None:
-        self._dispatcher.settle(channel, self, connection, binary=self.membership.binary)
-
-    def _encode(self, payload: bytes) -> bytes:
-        return encode_binary(payload) if self.membership.binary else encode_auto(payload)
+            self._dispatcher.settle(channel, self, self.connection)

@@ -25,6 +25,8 @@ class Options:
     """Seconds over which the websockets are closed when the process ends."""
     max_message_size: int = 2**20
     """Bytes of the largest message that a client may send."""
+    max_fragments: int = 1024
+    """Frames that a message of a client may be cut into."""
     outbox_size: int = 2**20
     """Bytes that may wait for one slow client."""
     expire: int = 0

@@ -12,7 +12,7 @@ from ws4redis.loop.connection import Connection, Handler
 from ws4redis.loop.options import Options
 from ws4redis.loop.wheel import Wheel
 from ws4redis.metrics import Metrics
-from ws4redis.wire.protocol import encode_message
+from ws4redis.wire.frames import Opcode, encode_frame
 
 TICK = 0.1
 """Seconds between two turns of the wheels: fine enough that no turn serves too many at once."""
@@ -37,7 +37,7 @@ class Registry:
         self._now = 0
         self._pings: Wheel[Connection] = Wheel(_turns(options.ping_interval or 1))
         self._beats: Wheel[Connection] = Wheel(_turns(options.heartbeat_interval))
-        self._beat = encode_message(options.heartbeat, binary=False) if options.heartbeat else None
+        self._beat = encode_frame(Opcode.TEXT, options.heartbeat) if options.heartbeat else None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -46,7 +46,13 @@ class Registry:
         return iter(tuple(self._open))
 
     def adopt(
-        self, sock: socket.socket, handler: Handler, early: bytes = b"", address: str | None = None
+        self,
+        sock: socket.socket,
+        handler: Handler,
+        early: bytes = b"",
+        address: str | None = None,
+        *,
+        inflates: bool = False,
     ) -> Connection:
         """Turn a socket on which the handshake is done into an open websocket.
 
@@ -55,11 +61,12 @@ class Registry:
             handler: What the connection is used for.
             early: Bytes that the client sent together with its handshake.
             address: Where the client is, if it has entered the admission.
+            inflates: Whether the client may compress its messages.
         """
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(sock, handler, self)
+        connection = Connection(sock, handler, self, inflates=inflates)
         connection.address = address
         connection.places = (self._pings.add(connection), self._beats.add(connection))
         self._open.add(connection)

@@ -152,10 +152,15 @@ class Runner:
         self.registry.admission.leave(address)
 
     def adopt(
-        self, sock: socket.socket, handler: Handler, early: bytes, address: str | None = None
+        self,
+        sock: socket.socket,
+        handler: Handler,
+        early: bytes,
+        address: str | None = None,
+        inflates: bool = False,
     ) -> Connection:
-        """Open a websocket whose handshake is done; runs on the hub."""
-        return self.registry.adopt(sock, handler, early, address)
+        """Open a websocket whose handshake is done; runs on the hub. See ``Registry.adopt``."""
+        return self.registry.adopt(sock, handler, early, address, inflates=inflates)
 
     def channels(self) -> Iterable[bytes]:
         """Return the channels that have local receivers; called by the bus."""

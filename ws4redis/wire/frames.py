@@ -26,6 +26,7 @@ class Opcode(IntEnum):
 
 _OPCODES = frozenset(Opcode)
 _FIN, _RSV, _OPCODE, _CONTROL, _MASKED, _LENGTH = 0x80, 0x70, 0x0F, 0x08, 0x80, 0x7F
+_COMPRESSED = 0x40
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Header:
     mask: bytes
     size: int
     """Bytes of the header itself."""
+    compressed: bool = False
+    """Whether the message that starts here is compressed (RFC 7692, section 6)."""
 
     @property
     def is_control(self) -> bool:
@@ -46,9 +49,11 @@ class Header:
         return bool(self.opcode & _CONTROL)
 
 
-def encode_frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
+def encode_frame(
+    opcode: int, payload: bytes, *, fin: bool = True, compressed: bool = False
+) -> bytes:
     """Return a frame as a server sends it: unmasked."""
-    first = (_FIN if fin else 0) | opcode
+    first = (_FIN if fin else 0) | (_COMPRESSED if compressed else 0) | opcode
     length = len(payload)
     if length < 126:
         return bytes((first, length)) + payload
@@ -57,10 +62,14 @@ def encode_frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
     return struct.pack("!BBQ", first, 127, length) + payload
 
 
-def parse_header(data: bytes) -> Header | None:
+def parse_header(data: bytes, *, may_compress: bool = False) -> Header | None:
     """Return the header at the start of ``data``; None if it is not complete yet.
 
     What is wrong in the first two bytes is found before the rest has come.
+
+    Args:
+        data: What came.
+        may_compress: Whether it was agreed that messages may be compressed.
 
     Raises:
         ProtocolError: A client may not send this.
@@ -68,7 +77,7 @@ def parse_header(data: bytes) -> Header | None:
     if len(data) < 2:
         return None
     first, second = data[0], data[1]
-    _check_start(first, second)
+    _check_start(first, second, may_compress=may_compress)
     length, size = second & _LENGTH, 6
     if length == 126:
         size = 8
@@ -80,11 +89,13 @@ def parse_header(data: bytes) -> Header | None:
         length = _long_length(data[2 : size - 4])
     if len(data) < size:
         return None
-    return Header(bool(first & _FIN), first & _OPCODE, length, data[size - 4 : size], size)
+    mask, compressed = data[size - 4 : size], bool(first & _COMPRESSED)
+    return Header(bool(first & _FIN), first & _OPCODE, length, mask, size, compressed)
 
 
-def _check_start(first: int, second: int) -> None:
-    if first & _RSV:
+def _check_start(first: int, second: int, *, may_compress: bool) -> None:
+    starts_message = first & _OPCODE in (Opcode.TEXT, Opcode.BINARY)
+    if first & _RSV & ~(_COMPRESSED if may_compress and starts_message else 0):
         raise _violation("A reserved bit is set.")
     if first & _OPCODE not in _OPCODES:
         raise _violation("An unknown opcode.")

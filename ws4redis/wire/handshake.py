@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ws4redis.exceptions import HandshakeError, UpgradeRequired
+from ws4redis.wire.extensions import TOKEN, Extension, parse_extensions
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """Section 1.3."""
 VERSION = "13"
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(TOKEN)
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
 
 
@@ -31,6 +32,7 @@ class Request:
     version: str = ""
     key: str = ""
     subprotocols: str = ""
+    extensions: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, Any]) -> Request:
@@ -43,6 +45,7 @@ class Request:
             version=environ.get("HTTP_SEC_WEBSOCKET_VERSION", ""),
             key=environ.get("HTTP_SEC_WEBSOCKET_KEY", ""),
             subprotocols=environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""),
+            extensions=environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", ""),
         )
 
 
@@ -52,6 +55,8 @@ class Handshake:
 
     key: str
     subprotocols: tuple[str, ...]
+    """What the client offers, its preferred one first."""
+    extensions: tuple[Extension, ...] = ()
     """What the client offers, its preferred one first."""
 
 
@@ -74,7 +79,8 @@ def check(request: Request) -> Handshake:
     if request.version != VERSION:
         raise UpgradeRequired("The version of the websocket protocol must be 13.")
     _check_key(request.key)
-    return Handshake(request.key, _subprotocols(request.subprotocols))
+    extensions = parse_extensions(request.extensions)
+    return Handshake(request.key, _subprotocols(request.subprotocols), extensions)
 
 
 def accept_key(key: str) -> str:

@@ -16,6 +16,7 @@ from enum import Enum
 
 from ws4redis.exceptions import InvalidPayload, PayloadTooBig, ProtocolError
 from ws4redis.wire.close import CloseCode, decode_close, encode_close
+from ws4redis.wire.deflate import Inflater, compress_bound
 from ws4redis.wire.frames import Header, Opcode, encode_frame, parse_header
 from ws4redis.wire.masking import Utf8, Validator, unmask
 
@@ -78,18 +79,38 @@ TRANSITIONS = {
 class _Incoming:
     """A message of which a part came; takes no more memory than its bytes, however many parts."""
 
-    __slots__ = ("data", "validator")
+    __slots__ = ("data", "fragments", "inflater", "size", "validator")
 
-    def __init__(self, opcode: int) -> None:
+    def __init__(self, opcode: int, inflater: Inflater | None) -> None:
         self.data = bytearray()
+        self.size = 0
+        self.fragments = 0
+        self.inflater = inflater
         self.validator: Validator | None = Utf8() if opcode == Opcode.TEXT else None
+
+    def expect(self, length: int, limit: int, max_fragments: int) -> None:
+        """Note the header of the next frame.
+
+        Raises:
+            PayloadTooBig: The message gets larger than the limit, or has too many fragments.
+        """
+        self.size += length
+        self.fragments += 1
+        if self.size > (limit if self.inflater is None else compress_bound(limit)):
+            raise PayloadTooBig("The message is too big.")
+        if self.fragments > max_fragments:
+            raise PayloadTooBig("The message has too many fragments.")
 
     def add(self, data: bytes) -> None:
         """Take the next bytes.
 
         Raises:
-            InvalidPayload: The text can't become valid any more.
+            InvalidPayload: The text can't become valid any more, or can't be inflated.
+            PayloadTooBig: It is larger than the limit when it is inflated.
         """
+        self._keep(data if self.inflater is None else self.inflater.feed(data))
+
+    def _keep(self, data: bytes) -> None:
         if self.validator is not None and not self.validator.feed(data):
             raise InvalidPayload("Text that is not UTF-8.")
         self.data += data
@@ -98,8 +119,11 @@ class _Incoming:
         """Return the complete message.
 
         Raises:
-            InvalidPayload: The text ends within a character.
+            InvalidPayload: The text ends within a character, or can't be inflated.
+            PayloadTooBig: It is larger than the limit when it is inflated.
         """
+        if self.inflater is not None:
+            self._keep(self.inflater.finish())
         if self.validator is not None and not self.validator.is_complete:
             raise InvalidPayload("Text that ends within a character.")
         return Message(bytes(self.data), self.validator is None)
@@ -121,12 +145,27 @@ class Protocol:
 
     Args:
         max_message_size: Bytes of the largest message that the peer may send.
+        max_fragments: Frames that a message of the peer may be cut into.
+        inflates: Whether it was agreed that the peer may compress its messages.
     """
 
-    __slots__ = ("_buffer", "_incoming", "_max_message_size", "_output", "_partial", "_state")
+    __slots__ = (
+        "_buffer",
+        "_incoming",
+        "_inflates",
+        "_max_fragments",
+        "_max_message_size",
+        "_output",
+        "_partial",
+        "_state",
+    )
 
-    def __init__(self, *, max_message_size: int = 2**20) -> None:
+    def __init__(
+        self, *, max_message_size: int = 2**20, max_fragments: int = 1024, inflates: bool = False
+    ) -> None:
         self._max_message_size = max_message_size
+        self._max_fragments = max_fragments
+        self._inflates = inflates
         self._buffer = b""
         self._output: bytearray | None = None
         self._incoming: _Incoming | None = None
@@ -188,7 +227,7 @@ class Protocol:
             if self._partial is not None:
                 position = self._continue(data, position, self._partial, events)
                 continue
-            header = parse_header(data[position : position + 14])
+            header = parse_header(data[position : position + 14], may_compress=self._inflates)
             if header is None:
                 break
             self._check(header)
@@ -212,15 +251,12 @@ class Protocol:
         if header.opcode == Opcode.CONTINUATION:
             if self._incoming is None:
                 raise ProtocolError(CloseCode.PROTOCOL_ERROR, "A continuation of nothing.")
-            size = len(self._incoming.data) + header.length
+        elif self._incoming is not None:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "A message within a message.")
         else:
-            if self._incoming is not None:
-                raise ProtocolError(CloseCode.PROTOCOL_ERROR, "A message within a message.")
-            size = header.length
-        if size > self._max_message_size:
-            raise PayloadTooBig("The message is too big.")
-        if header.opcode != Opcode.CONTINUATION:
-            self._incoming = _Incoming(header.opcode)
+            inflater = Inflater(self._max_message_size) if header.compressed else None
+            self._incoming = _Incoming(header.opcode, inflater)
+        self._incoming.expect(header.length, self._max_message_size, self._max_fragments)
 
     def _continue(self, data: bytes, position: int, partial: _Partial, events: list[Event]) -> int:
         """Take more of a data frame; return the position after it."""
@@ -275,8 +311,3 @@ class Protocol:
         self._buffer = b""
         self._incoming = self._partial = None
         events.append(Closed(error.close_code, error.reason))
-
-
-def encode_message(payload: bytes, *, binary: bool) -> bytes:
-    """Return the frame of a message; the same for all websockets that get it."""
-    return encode_frame(Opcode.BINARY if binary else Opcode.TEXT, payload)

@@ -5,9 +5,22 @@ from typing import Any
 import pytest
 
 from tests.unit.loop.fakes import FakeConnection
-from ws4redis.loop import dispatcher as module
-from ws4redis.loop.dispatcher import Dispatcher, encode_auto, encode_binary
+from ws4redis.loop import dispatcher
+from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.metrics import Metrics
+from ws4redis.wire import deflate, outgoing
+from ws4redis.wire.deflate import get_deflate
+from ws4redis.wire.outgoing import PLAIN, Encoding, Outgoing
+
+BINARY = Encoding(binary=True)
+
+
+def encode_auto(payload: bytes) -> bytes:
+    return Outgoing(payload).frame(PLAIN)
+
+
+def encode_binary(payload: bytes) -> bytes:
+    return Outgoing(payload).frame(BINARY)
 
 
 class Redis:
@@ -28,15 +41,18 @@ class Redis:
 
 
 class Receiver:
-    def __init__(self, connection: Any = None, answer: Any = None) -> None:
+    def __init__(
+        self, connection: Any = None, answer: Any = None, encoding: Encoding = PLAIN
+    ) -> None:
         self.connection = connection
+        self.encoding = encoding
         self.accepted: list[bytes] = []
         self.forgot = 0
         self._answer = answer or (lambda payload: b"")
 
-    def accept(self, channel: bytes, payload: bytes) -> bytes:
-        self.accepted.append(payload)
-        return bytes(self._answer(payload))
+    def accept(self, channel: bytes, message: Outgoing) -> bytes:
+        self.accepted.append(message.payload)
+        return bytes(self._answer(message.payload))
 
     def forget_returns(self) -> None:
         self.forgot += 1
@@ -47,12 +63,12 @@ def redis() -> Redis:
     return Redis()
 
 
-def settled(redis: Redis, *channels: bytes, binary: bool = False) -> Any:
+def settled(redis: Redis, *channels: bytes, encoding: Encoding = PLAIN) -> Any:
     connection: Any = FakeConnection()
-    receiver = Receiver(connection)
+    receiver = Receiver(connection, encoding=encoding)
     for channel in channels:
         redis.dispatcher.join(channel, receiver)
-        redis.dispatcher.settle(channel, receiver, connection, binary=binary)
+        redis.dispatcher.settle(channel, receiver, connection)
     return receiver
 
 
@@ -83,11 +99,13 @@ def test_a_message_is_encoded_once_whatever_the_number_of_receivers(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[bytes] = []
-    encode = module.encode_message
+    encode = outgoing.encode_frame
     monkeypatch.setattr(
-        module,
-        "encode_message",
-        lambda payload, **options: encoded.append(payload) or encode(payload, **options),
+        outgoing,
+        "encode_frame",
+        lambda opcode, payload, **options: (
+            encoded.append(payload) or encode(opcode, payload, **options)
+        ),
     )
     for _ in range(50):
         settled(redis, b"a")
@@ -95,8 +113,27 @@ def test_a_message_is_encoded_once_whatever_the_number_of_receivers(
     assert encoded == [b"once"]
 
 
+def test_a_message_is_compressed_once_for_all_whose_windows_are_equal(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compressions: list[int] = []
+    compressobj = deflate.zlib.compressobj
+    monkeypatch.setattr(
+        deflate.zlib,
+        "compressobj",
+        lambda level, method, bits: compressions.append(bits) or compressobj(level, method, bits),
+    )
+    encodings = [Encoding(deflate=get_deflate(bits, 10)) for bits in (15, 9)]
+    forms = [PLAIN, *encodings, encodings[0]._replace(binary=True)]
+    receivers = [settled(redis, b"a", encoding=form) for form in forms for _ in range(20)]
+    redis.dispatcher.dispatch([(b"a", b"large " * 50), (b"a", b"small")])
+    assert sorted(compressions) == [-15, -9]
+    assert len({receiver.connection.sent[0] for receiver in receivers}) == len(forms)
+    assert len({id(receiver.connection.sent[0]) for receiver in receivers}) == len(forms)
+
+
 def test_binary_receivers_get_binary_and_others_what_fits(redis: Redis) -> None:
-    text, binary = settled(redis, b"a"), settled(redis, b"a", binary=True)
+    text, binary = settled(redis, b"a"), settled(redis, b"a", encoding=BINARY)
     redis.dispatcher.dispatch([(b"a", b"x"), (b"a", b"\xff")])
     assert text.connection.sent == [b"\x81\x01x\x82\x01\xff"]
     assert binary.connection.sent == [encode_binary(b"x") + encode_binary(b"\xff")]
@@ -109,9 +146,9 @@ def test_a_receiver_looks_at_each_message_until_it_settles(redis: Redis) -> None
     redis.dispatcher.dispatch([(b"a", b"hold"), (b"a", b"pass")])
     assert receiver.accepted == [b"hold", b"pass"]
     assert connection.sent == [b"pass"]
-    redis.dispatcher.settle(b"a", receiver, connection, binary=False)
+    redis.dispatcher.settle(b"a", receiver, connection)
     redis.dispatcher.dispatch([(b"a", b"direct")])
-    redis.dispatcher.unsettle(b"a", receiver, connection)
+    redis.dispatcher.unsettle(b"a", receiver)
     redis.dispatcher.dispatch([(b"a", b"looked at")])
     assert receiver.accepted == [b"hold", b"pass", b"looked at"]
     assert connection.sent == [b"pass", encode_auto(b"direct")]
@@ -140,7 +177,7 @@ def test_receivers_may_leave_while_a_message_is_written(redis: Redis) -> None:
 
 
 def test_a_big_fan_out_is_cut_into_slices(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SLICE", 10)
+    monkeypatch.setattr(dispatcher, "SLICE", 10)
     for _ in range(35):
         settled(redis, b"a")
     redis.dispatcher.dispatch([(b"a", b"1")])

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from tests.unit.loop.fakes import FakeConnection
-from tests.unit.loop.test_dispatcher import Redis
+from tests.unit.loop.test_dispatcher import Redis, encode_auto, encode_binary
 from ws4redis.loop.connection import Phase
-from ws4redis.loop.dispatcher import encode_auto, encode_binary
 from ws4redis.loop.facility import Facility, Membership
+from ws4redis.wire.outgoing import Encoding
 
 
 class Publisher:
@@ -95,7 +95,7 @@ def test_a_heartbeat_of_the_client_is_no_message() -> None:
 
 
 def test_a_binary_websocket_gets_binary_only() -> None:
-    setting = Setting(binary=True)
+    setting = Setting(encoding=Encoding(binary=True))
     setting.facility.handover.found(b"a", b"old")
     setting.facility.on_open(setting.connection)
     setting.arrives(b"new")

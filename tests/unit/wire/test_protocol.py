@@ -13,6 +13,7 @@ from websockets.uri import parse_uri
 
 from tests.unit.wire import client_frame
 from ws4redis.wire import masking, protocol
+from ws4redis.wire.outgoing import PLAIN, Outgoing
 from ws4redis.wire.protocol import (
     TRANSITIONS,
     Answers,
@@ -22,7 +23,6 @@ from ws4redis.wire.protocol import (
     Pong,
     Protocol,
     State,
-    encode_message,
 )
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -209,7 +209,7 @@ def test_a_foreign_client_understands_us_and_we_understand_it() -> None:
     client.send_ping(b"p")
     events = [event for data in client.data_to_send() for event in codec.receive_data(data)]
     assert events == [Message(b"hello", False), Message(bytes(70_000), True), Ping(b"p")]
-    client.receive_data(codec.data_to_send() + encode_message("ü".encode(), binary=False))
+    client.receive_data(codec.data_to_send() + Outgoing("ü".encode()).frame(PLAIN))
     pong, text = client.events_received()
     assert isinstance(pong, Frame)
     assert isinstance(text, Frame)
@@ -222,8 +222,18 @@ def test_a_foreign_client_understands_us_and_we_understand_it() -> None:
     assert client.close_rcvd.code == 1001
 
 
+def test_a_message_of_too_many_fragments_ends_with_1009() -> None:
+    codec = Protocol(max_fragments=3)
+    pieces = [client_frame(TEXT, b"a", fin=False), *[client_frame(0, b"b", fin=False)] * 2]
+    whole = client_frame(TEXT, b"a", fin=False) + client_frame(0, b"b", fin=False)
+    assert codec.receive_data(whole + client_frame(0, b"c")) == [Message(b"abc", False)]
+    (closed,) = codec.receive_data(b"".join(pieces) + client_frame(0, b"too many"))
+    assert isinstance(closed, Closed)
+    assert close_code(codec.data_to_send()) == closed.code == 1009
+
+
 def test_endless_empty_fragments_take_no_memory() -> None:
-    codec = Protocol()
+    codec = Protocol(max_fragments=10**6)
     codec.receive_data(client_frame(TEXT, fin=False))
     empty = client_frame(0, fin=False) * 1000
     tracemalloc.start()
