@@ -19,6 +19,8 @@ from django.utils.http import is_same_domain
 from ws4redis.audiences import Unresolved, own_session, own_user
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
+from ws4redis.identity import identify
+from ws4redis.loop.admission import Identity
 from ws4redis.subscriber import RedisSubscriber
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ class Grant:
     """Has its subscriptions and publications set."""
     flags: frozenset[str]
     """All flags of the address, such as ``'echo'``."""
+    identity: Identity
+    """Who the request comes from."""
     refused: dict[str, str] = field(default_factory=dict)
     """Why some of the asked channels are not among the granted ones."""
 
@@ -67,7 +71,7 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     _report(request, refused, settings)
     granted = [name for name in allowed if name not in refused]
     subscriber.set_pubsub_channels(request, granted)
-    return Grant(subscriber, flags, refused)
+    return Grant(subscriber, flags, identify(request), refused)
 
 
 def _check_origin(request: WSGIRequest, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from django.core.checks import register
 
 
 class WS4RedisConfig(AppConfig):
-    """Registers the system checks, and remembers groups at login."""
+    """Registers the system checks, and listens to what Django says of users."""
 
     name = "ws4redis"
     verbose_name = "Websockets for Redis"
@@ -22,6 +22,8 @@ class WS4RedisConfig(AppConfig):
         if apps.is_installed("django.contrib.auth"):
             from django.contrib.auth.signals import user_logged_in
 
+            from ws4redis import changes
             from ws4redis.groups import remember_groups
 
             user_logged_in.connect(remember_groups, dispatch_uid="ws4redis.groups")
+            changes.connect()

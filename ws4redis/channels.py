@@ -32,6 +32,9 @@ class Audience(StrEnum):
 ACTIONS = ("subscribe", "publish")
 """What a websocket may do with a channel; ``ACTION-AUDIENCE`` is a flag of its address."""
 
+CONTROL = "ws4redis:control"
+"""Where loops are told whose rights changed. It has no audience, so no client gets there."""
+
 _RESERVED = re.compile(r"[:%\x00-\x1f\x7f]")
 
 
@@ -59,6 +62,11 @@ class Namespace:
             parts.append(_encoded_id(audience, identifier))
         parts.append(facility)
         return ":".join(parts)
+
+    @property
+    def control(self) -> str:
+        """The name of the control channel."""
+        return f"{self.prefix}:{CONTROL}" if self.prefix else CONTROL
 
     def names(
         self,

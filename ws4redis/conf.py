@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import ipaddress
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ Validator = Callable[[Any], str | None]
 
 PREFIX = "WS4REDIS_"
 FORWARDED_HEADERS = ("X-Forwarded-For", "Forwarded")
+OVER_RATE = ("close", "drop")
 UNKNOWN_ID = "ws4redis.E001"
 
 
@@ -91,6 +93,18 @@ def _forwarded_header(value: Any) -> str | None:
     if value in FORWARDED_HEADERS:
         return None
     return f"must be one of {', '.join(FORWARDED_HEADERS)}, got {value!r}."
+
+
+def _over_rate(value: Any) -> str | None:
+    return None if value in OVER_RATE else f"must be one of {', '.join(OVER_RATE)}, got {value!r}."
+
+
+def _pattern(value: Any) -> str | None:
+    try:
+        re.compile(value)
+    except (TypeError, re.error) as error:
+        return f"must be a regular expression, got {value!r}: {error}."
+    return None
 
 
 def _websocket_url(value: Any) -> str | None:
@@ -241,6 +255,41 @@ class Settings:
     )
     """Websockets of one client address in one process; another one gets a 429. None: any number.
     Behind a proxy, name it in ``WS4REDIS_TRUSTED_PROXIES`` first: else all have its address."""
+
+    max_connections_per_user: int | None = setting(100, "E026", _number(1, none=True, whole=True))
+    """Websockets of one user in one process; another one gets a 429. None: any number."""
+
+    max_connections_per_session: int | None = setting(
+        100, "E027", _number(1, none=True, whole=True)
+    )
+    """Websockets of one session in one process; another one gets a 429. None: any number."""
+
+    max_message_rate: float | None = setting(100.0, "E028", _number(0.01, none=True))
+    """Messages and pings that a client may send in a second. Who was silent may send the messages
+    of ten seconds at once. None: any number."""
+
+    max_byte_rate: float | None = setting(2**20, "E029", _number(1, none=True))
+    """Bytes of messages that a client may send in a second, or those of ten seconds at once.
+    None: any number."""
+
+    over_rate: str = setting("close", "E030", _over_rate)
+    """What happens to a client that sends more: ``'close'`` ends its websocket with 1008,
+    ``'drop'`` ignores what it sends beyond its rate."""
+
+    facility_pattern: str = setting(r"[^\x00-\x1f\x7f]{1,200}", "E031", _pattern)
+    """The regular expression that the name of a facility must match as a whole, when a client asks
+    for it; another name gets a 404."""
+
+    max_channels: int = setting(500, "E032", _number(1, whole=True))
+    """Channels of one websocket, such as those of the groups of its user; more get a 403."""
+
+    backlog_size: int = setting(2**28, "E033", _number(2**20, whole=True))
+    """Bytes that may wait for all slow clients of a process together. Beyond it, the client for
+    which most waits is disconnected."""
+
+    auth_sweep: float | None = setting(60.0, "E034", _number(1, none=True))
+    """Seconds between two looks at the sessions, users and groups behind all open websockets, for
+    changes that no signal tells, such as an expired session. None: no such looks."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:

@@ -6,6 +6,7 @@ Everything that can refuse does so before the upgrade, as an HTTP answer.
 from __future__ import annotations
 
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ from ws4redis import access
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import BusError, HandshakeError, TransportError
 from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_source, overrides
+from ws4redis.loop.admission import Place
 from ws4redis.loop.facility import Facility, Membership
 from ws4redis.loop.runner import Runner
+from ws4redis.metrics import Metrics
 from ws4redis.proxies import client_address
 from ws4redis.subscriber import RedisSubscriber, SharedPubSub
 from ws4redis.transports import Environ, Headers, StartResponse, Transport, find
@@ -63,6 +66,7 @@ class _Opening:
     handshake: wire.Handshake
     transport: Transport
     runner: Runner
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Endpoint:
         settings: Returns the settings of ws4redis.
         client: Returns a Redis client.
         runner: Returns the loop of this process, given what takes the sockets out of its server.
+        metrics: Where refusals are counted.
     """
 
     def __init__(
@@ -90,10 +95,12 @@ class Endpoint:
         settings: Callable[[], Settings],
         client: Callable[[], Any],
         runner: Callable[[Transport], Runner],
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._client = client
         self._runner = runner
+        self._metrics = metrics
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -105,6 +112,7 @@ class Endpoint:
             self._open(environ, start_response, settings, request["client"])
         except Exception as error:
             refusal = _refusal(error)
+            self._metrics.event("connections.refused")
             request |= {"status": refusal.status, "reason": refusal.message}
             logger.warning(REFUSED, request, extra=request)
             return _refuse(start_response, refusal)
@@ -118,15 +126,17 @@ class Endpoint:
         handshake = wire.check(wire.Request.from_environ(environ))
         transport = find(environ, start_response)
         runner = self._runner(transport)
+        _check_facility(environ, settings, self._metrics)
         if runner.is_draining:
             raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
-        runner.call(runner.enter, client)
+        place = runner.call(runner.enter, client)
+        opening = _Opening(environ, settings, handshake, transport, runner, place)
         try:
-            ready = self._shake_hands(_Opening(environ, settings, handshake, transport, runner))
+            ready = self._shake_hands(opening)
         except BaseException:
-            runner.call(runner.leave, client)
+            runner.call(runner.leave, place)
             raise
-        runner.call(runner.adopt, ready.sock, ready.facility, ready.early, client, ready.inflates)
+        runner.call(runner.adopt, ready.sock, ready.facility, ready.early, place, ready.inflates)
         if ready.source is not None:
             ready.source.start()
 
@@ -135,7 +145,9 @@ class Endpoint:
         settings, runner = opening.settings, opening.runner
         subscriber = self._make_subscriber(settings)
         authorize = partial(access.authorize, opening.environ, settings, subscriber)
-        grant = runner.offload(_framed, authorize)
+        grant = runner.offload(framed, authorize)
+        runner.call(runner.identify, opening.place, grant.identity)
+        _check_channels(grant, settings, self._metrics)
         agreement = compression(opening.handshake, settings)
         headers = wire.response_headers(
             opening.handshake,
@@ -169,6 +181,23 @@ def _check_address(environ: Environ, settings: Settings) -> None:
         raise HandshakeError(404, f"Websockets are at {settings.websocket_url}<facility>.")
 
 
+def _check_facility(environ: Environ, settings: Settings, metrics: Metrics) -> None:
+    path = environ["PATH_INFO"].removeprefix(settings.websocket_url)
+    # PEP 3333: the bytes of the path come as latin-1.
+    facility = path.encode("latin-1").decode(errors="replace")
+    if not re.fullmatch(settings.facility_pattern, facility):
+        metrics.event("limits.facility")
+        raise HandshakeError(404, "There is no such facility.")
+
+
+def _check_channels(grant: access.Grant, settings: Settings, metrics: Metrics) -> None:
+    subscriber = grant.subscriber
+    count = len({*subscriber.subscriptions, *subscriber.publications})
+    if count > settings.max_channels:
+        metrics.event("limits.channels")
+        raise HandshakeError(403, f"At most {settings.max_channels} channels are possible.")
+
+
 def compression(handshake: wire.Handshake, settings: Settings) -> Agreement | None:
     """Return what is agreed with the client about compression; None for none."""
     if settings.compression_threshold is None:
@@ -188,7 +217,7 @@ def _join(runner: Runner, grant: access.Grant, agreement: Agreement | None) -> F
     publisher = None
     if overrides(own, "publish_message", "release"):
         publishes = overrides(own, "publish_message")
-        publisher = HookPublisher(subscriber, runner, _framed, publishes=publishes)
+        publisher = HookPublisher(subscriber, runner, framed, publishes=publishes)
     persisted = not overrides(own, *_HISTORY)
     return runner.call(runner.prepare, _membership(grant, agreement), publisher, persisted)
 
@@ -198,7 +227,7 @@ def _prepare(runner: Runner, facility: Facility, subscriber: RedisSubscriber) ->
     own = type(subscriber)
     if overrides(own, *_HISTORY) or has_own_source(own):
         websocket = HookedWebsocket(facility, runner)
-        runner.offload(_framed, partial(subscriber.send_persited_messages, websocket))
+        runner.offload(framed, partial(subscriber.send_persited_messages, websocket))
     return OwnSource(subscriber, facility, runner) if has_own_source(own) else None
 
 
@@ -220,7 +249,7 @@ def _take(transport: Transport, headers: Headers) -> tuple[socket.socket, bytes]
         raise HandshakeError(400, "The client went away.") from error
 
 
-def _framed(function: Callable[[], Any]) -> Any:
+def framed(function: Callable[[], Any]) -> Any:
     """Call a function with the care for the database that Django takes around a request."""
     close_old_connections()
     try:

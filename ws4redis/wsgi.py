@@ -7,18 +7,21 @@ import logging
 import os
 import socket
 import threading
+from functools import partial
 from typing import Any
 
 import gevent.monkey
 import redis.connection
 from django.core.handlers.wsgi import WSGIHandler
 
+from ws4redis.channels import Namespace
 from ws4redis.conf import Settings, get_settings, redis_options
-from ws4redis.endpoint import Endpoint
+from ws4redis.endpoint import Endpoint, framed
 from ws4redis.loop.link import open_link
 from ws4redis.loop.options import Options
 from ws4redis.loop.runner import Runner
 from ws4redis.metrics import Metrics
+from ws4redis.reauthorize import judge
 from ws4redis.redis_client import get_client
 from ws4redis.transports import Server, WSGIApplication, uwsgi
 
@@ -42,7 +45,7 @@ def get_websocket_application() -> WSGIApplication:
         TransportError: The server can't hold websockets as it was started.
     """
     uwsgi.check_options()
-    return Endpoint(get_settings, get_client, get_runner)
+    return Endpoint(get_settings, get_client, get_runner, metrics)
 
 
 def get_application(django_application: WSGIApplication | None = None) -> WSGIApplication:
@@ -109,14 +112,23 @@ def _build(settings: Settings, mercy: float) -> Runner:
             ping_interval=settings.ping_interval,
             max_connections=settings.max_connections,
             max_connections_per_address=settings.max_connections_per_address,
+            control=Namespace(settings.prefix or "").control.encode(),
+            auth_sweep=settings.auth_sweep,
             drain_time=min(settings.drain_time, mercy * MERCY_USED),
             max_message_size=settings.max_message_size,
             max_fragments=settings.max_fragments,
             outbox_size=settings.outbox_size,
+            backlog_size=settings.backlog_size,
+            max_connections_per_user=settings.max_connections_per_user,
+            max_connections_per_session=settings.max_connections_per_session,
+            max_message_rate=settings.max_message_rate,
+            max_byte_rate=settings.max_byte_rate,
+            drop_over_rate=settings.over_rate == "drop",
             expire=settings.expire or 0,
             redis_timeout=settings.redis_timeout,
             hook_threads=settings.hook_threads,
         ),
         lambda: open_link(connection_class, options, settings.redis_timeout),
+        lambda identities: framed(partial(judge, identities)),
         metrics,
     )

@@ -7,6 +7,7 @@ import pytest
 from ws4redis.conf import Settings
 from ws4redis.endpoint import Endpoint
 from ws4redis.exceptions import BusError, HandshakeError, TransportError
+from ws4redis.metrics import Metrics
 
 GOOD = {
     "REQUEST_METHOD": "GET",
@@ -31,7 +32,7 @@ def ask(environ: dict[str, str], failure: Exception | None = None) -> tuple[str,
         raise AssertionError("a refusal needs neither Redis nor the loop")
 
     answers: list[Any] = []
-    body = Endpoint(settings, unused, unused)(
+    body = Endpoint(settings, unused, unused, Metrics())(
         environ, lambda status, headers: answers.append((status, dict(headers)))
     )
     ((status, headers),) = answers

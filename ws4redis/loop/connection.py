@@ -18,11 +18,13 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ws4redis.loop.outbox import Outbox
+from ws4redis.loop.rate import Rate
 from ws4redis.wire import protocol as wire
 from ws4redis.wire.close import CloseCode
 from ws4redis.wire.frames import Opcode, encode_frame
 
 if TYPE_CHECKING:
+    from ws4redis.loop.admission import Place
     from ws4redis.loop.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ many bytes of the smallest frames hold the hub for some six milliseconds."""
 
 PING = encode_frame(Opcode.PING, b"")
 _READ, _WRITE = 1, 2
+_VIOLATIONS: dict[int, str] = {CloseCode.MESSAGE_TOO_BIG: "limits.message"}
 
 
 class Handler(Protocol):
@@ -71,14 +74,15 @@ class Connection:
         "_handler",
         "_outbox",
         "_protocol",
+        "_rate",
         "_reader",
         "_registry",
         "_sock",
         "_writer",
-        "address",
         "heard",
         "phase",
-        "places",
+        "place",
+        "turns",
     )
 
     def __init__(
@@ -96,9 +100,10 @@ class Connection:
         self._writer: Any = None
         self._reader = registry.io(sock.fileno(), _READ)
         self.phase = Phase.OPEN
-        self.address: str | None = None
+        self.place: Place | None = None
         self.heard = True
-        self.places = (0, 0)
+        self.turns = (0, 0)
+        self._rate: Rate | None = None
 
     def open(self, early: bytes = b"") -> None:
         """Start the traffic.
@@ -188,12 +193,28 @@ class Connection:
 
     def _handle(self, event: wire.Event) -> None:
         if isinstance(event, wire.Message):
-            if self.phase is Phase.OPEN:
+            if self.phase is Phase.OPEN and self._is_within_rate(event.payload):
                 self._handler.on_message(event.payload, event.binary)
         elif isinstance(event, wire.Answers):
             self.send(event.data)
         elif isinstance(event, wire.Closed):
+            if event.is_violation:
+                self._registry.metrics.event(_VIOLATIONS.get(event.code, "connections.malformed"))
             self._end(Phase.LINGERING, event.code, event.reason)
+        elif self.phase is Phase.OPEN:
+            self._is_within_rate(event.payload)
+
+    def _is_within_rate(self, payload: bytes) -> bool:
+        """Return whether the client may send this; end it, if it may not and that is the rule."""
+        options, now = self._registry.options, self._registry.now
+        if self._rate is None:
+            self._rate = Rate(options.max_message_rate, options.max_byte_rate, now)
+        if self._rate.take(len(payload), now):
+            return True
+        self._registry.metrics.event("limits.rate")
+        if not options.drop_over_rate:
+            self.close(CloseCode.POLICY_VIOLATION, "Too much was sent in too short a time.")
+        return False
 
     def _send_control(self) -> None:
         if data := self._protocol.data_to_send():
@@ -206,10 +227,19 @@ class Connection:
             self._outbox = Outbox(self._registry.options.outbox_size)
             self._writer = self._registry.io(self._sock.fileno(), _WRITE)
             self._writer.start(self._on_writable)
-        if not self._outbox.append(data):
-            self._registry.metrics.event("connections.slow")
-            logger.warning("A client is too slow: %d bytes wait; disconnected", len(self._outbox))
-            self._lose()
+        is_good = self._outbox.append(data)
+        self._registry.backlog.update(self, len(self._outbox))
+        if not is_good:
+            self.give_up()
+        while slowest := self._registry.backlog.slowest():
+            self._registry.metrics.event("limits.backlog")
+            slowest.give_up()
+
+    def give_up(self) -> None:
+        """Drop a client that is too slow, with all that waits for it."""
+        self._registry.metrics.event("connections.slow")
+        logger.warning("A client is too slow: %d bytes wait; disconnected", len(self._outbox or ()))
+        self._lose()
 
     def _on_writable(self) -> None:
         outbox = self._outbox
@@ -222,6 +252,7 @@ class Connection:
         except OSError:
             self._lose()
             return
+        self._registry.backlog.update(self, len(outbox))
         if not outbox:
             self._drop_outbox()
             if self.phase is Phase.LINGERING:
@@ -231,6 +262,7 @@ class Connection:
         if self._writer is not None:
             self._writer.stop()
             self._writer.close()
+            self._registry.backlog.update(self, 0)
         self._writer = self._outbox = None
 
     def _shut(self) -> None:

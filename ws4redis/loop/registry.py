@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ws4redis.loop.admission import Admission
+from ws4redis.loop.admission import Admission, Place
+from ws4redis.loop.backlog import Backlog
 from ws4redis.loop.connection import Connection, Handler
 from ws4redis.loop.options import Options
 from ws4redis.loop.wheel import Wheel
@@ -31,7 +32,8 @@ class Registry:
         self.options = options
         self.metrics = metrics
         self.io = io
-        self.admission = Admission(options.max_connections, options.max_connections_per_address)
+        self.admission = Admission(options, metrics)
+        self.backlog = Backlog(options.backlog_size)
         self._open: set[Connection] = set()
         self._ending: dict[Connection, int] = {}
         self._now = 0
@@ -42,6 +44,11 @@ class Registry:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def now(self) -> float:
+        """Seconds since the first turn of the wheels, as coarse as ``TICK``."""
+        return self._now * TICK
+
     def __iter__(self) -> Iterator[Connection]:
         return iter(tuple(self._open))
 
@@ -50,7 +57,7 @@ class Registry:
         sock: socket.socket,
         handler: Handler,
         early: bytes = b"",
-        address: str | None = None,
+        place: Place | None = None,
         *,
         inflates: bool = False,
     ) -> Connection:
@@ -60,15 +67,17 @@ class Registry:
             sock: The socket; it belongs to the connection from here on.
             handler: What the connection is used for.
             early: Bytes that the client sent together with its handshake.
-            address: Where the client is, if it has entered the admission.
+            place: Its place, if it has entered the admission.
             inflates: Whether the client may compress its messages.
         """
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(sock, handler, self, inflates=inflates)
-        connection.address = address
-        connection.places = (self._pings.add(connection), self._beats.add(connection))
+        if place is not None:
+            connection.place = place
+            self.admission.entering.discard(place)
+        connection.turns = (self._pings.add(connection), self._beats.add(connection))
         self._open.add(connection)
         self.metrics.event("connections.opened")
         connection.open(early)
@@ -76,7 +85,7 @@ class Registry:
 
     def closing(self, connection: Connection) -> None:
         """Stop to beat and ping a connection; drop it if it isn't gone in time."""
-        ping, beat = connection.places
+        ping, beat = connection.turns
         self._pings.discard(connection, ping)
         self._beats.discard(connection, beat)
         self._ending[connection] = self._now + _turns(self.options.close_timeout)
@@ -84,8 +93,8 @@ class Registry:
     def discard(self, connection: Connection) -> None:
         """Forget a connection whose socket is gone."""
         self._open.discard(connection)
-        if connection.address is not None:
-            self.admission.leave(connection.address)
+        if connection.place is not None:
+            self.admission.leave(connection.place)
         self._ending.pop(connection, None)
         self.metrics.event("connections.closed")
 

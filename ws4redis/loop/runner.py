@@ -24,6 +24,7 @@ import gevent.monkey
 import gevent.threadpool
 
 from ws4redis.exceptions import BusError
+from ws4redis.loop.admission import Identity, Place
 from ws4redis.loop.bus import Bus, Link
 from ws4redis.loop.connection import Connection, Handler
 from ws4redis.loop.dispatcher import Dispatcher
@@ -32,6 +33,7 @@ from ws4redis.loop.facility import Facility, Membership, Publisher
 from ws4redis.loop.handover import Delivery
 from ws4redis.loop.options import Options
 from ws4redis.loop.registry import TICK, Registry
+from ws4redis.loop.sweep import Judge, Sweep
 from ws4redis.loop.uplink import Uplink
 from ws4redis.metrics import Metrics
 from ws4redis.wire.close import CloseCode
@@ -49,10 +51,13 @@ class Runner:
     Args:
         options: What the websockets share.
         connect: Opens the link to Redis; may block.
+        judge: Decides which open websockets may stay; may block.
         metrics: Where events are counted.
     """
 
-    def __init__(self, options: Options, connect: Callable[[], Link], metrics: Metrics) -> None:
+    def __init__(
+        self, options: Options, connect: Callable[[], Link], judge: Judge, metrics: Metrics
+    ) -> None:
         self.options = options
         self.metrics = metrics
         self.bus = Bus(lambda: self.offload(connect), self, metrics)
@@ -61,6 +66,8 @@ class Runner:
         )
         self.uplink = Uplink(self.bus, options.expire, metrics)
         self.registry: Registry
+        self.sweep: Sweep
+        self._judge = judge
         self.is_draining = False
         """Whether this process is about to end, and takes no websockets any more."""
         self._is_patched = gevent.monkey.is_module_patched("socket")
@@ -139,28 +146,30 @@ class Runner:
             raise
         return facility
 
-    def enter(self, address: str) -> None:
-        """Count a websocket that is about to open; runs on the hub.
+    def enter(self, address: str) -> Place:
+        """Count a websocket that is about to open; runs on the hub. See ``Admission.enter``."""
+        return self.registry.admission.enter(address)
 
-        Raises:
-            HandshakeError: There are too many.
-        """
-        self.registry.admission.enter(address)
+    def identify(self, place: Place, identity: Identity) -> None:
+        """Note who is behind it; runs on the hub. See ``Admission.identify``."""
+        self.registry.admission.identify(place, identity)
 
-    def leave(self, address: str) -> None:
+    def leave(self, place: Place) -> None:
         """Count a websocket that did not open after all; runs on the hub."""
-        self.registry.admission.leave(address)
+        self.registry.admission.leave(place)
 
     def adopt(
         self,
         sock: socket.socket,
         handler: Handler,
         early: bytes,
-        address: str | None = None,
+        place: Place | None = None,
         inflates: bool = False,
     ) -> Connection:
         """Open a websocket whose handshake is done; runs on the hub. See ``Registry.adopt``."""
-        return self.registry.adopt(sock, handler, early, address, inflates=inflates)
+        connection = self.registry.adopt(sock, handler, early, place, inflates=inflates)
+        self.sweep.greet(connection)
+        return connection
 
     def channels(self) -> Iterable[bytes]:
         """Return the channels that have local receivers; called by the bus."""
@@ -169,6 +178,7 @@ class Runner:
     def on_connected(self) -> None:
         """Let waiting clients go on; called by the bus."""
         self.uplink.retry()
+        self.sweep.suspect_everybody()
 
     def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Deliver messages; called by the bus."""
@@ -189,6 +199,13 @@ class Runner:
         self._stopped = gevent.event.Event()
         self._pool = gevent.threadpool.ThreadPool(self.options.hook_threads, hub=self._hub)
         self.registry = Registry(self.options, self.metrics, self._hub.loop.io)
+        self.sweep = Sweep(
+            self.registry,
+            lambda identities: self.offload(self._judge, identities),
+            self.options.auth_sweep,
+        )
+        self.dispatcher.join(self.options.control, self.sweep)
+        self.sweep.start()
         self._timer = self._hub.loop.timer(TICK, repeat=TICK)
         self._timer.start(self._tick)
         self.bus.start()
@@ -223,6 +240,7 @@ class Runner:
     def _stop(self, code: int) -> None:
         self.is_draining = True
         drain(self.registry, code, self.options.drain_time)
+        self.sweep.stop()
         self.bus.stop()
         self._timer.stop()
         self._stopped.set()

@@ -10,7 +10,7 @@ from ws4redis.transports import Environ, StartResponse, WSGIApplication, find
 from ws4redis.wire import handshake as wire
 from ws4redis.wire.deflate import Agreement
 from ws4redis.wire.outgoing import Outgoing, get_encoding
-from ws4redis.wsgi import get_runner
+from ws4redis.wsgi import get_runner, metrics
 
 
 class Echo:
@@ -51,4 +51,4 @@ class EchoEndpoint(Endpoint):
 
 def get_echo_application() -> WSGIApplication:
     """Return the application that echoes."""
-    return EchoEndpoint(get_settings, get_client, get_runner)
+    return EchoEndpoint(get_settings, get_client, get_runner, metrics)

@@ -25,6 +25,10 @@ class CloseCode(IntEnum):
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012
     TRY_AGAIN_LATER = 1013
+    RIGHTS_CHANGED = 4001
+    """Of ours: come back, as the handshake would now have another outcome."""
+    EXPELLED = 4501
+    """Of ours: do not come back by yourself."""
 
 
 _RESERVED = frozenset({1004, 1005, 1006, 1015})

@@ -49,6 +49,8 @@ class Closed:
 
     code: int
     reason: str
+    is_violation: bool = False
+    """Whether the peer broke the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,4 +312,4 @@ class Protocol:
         self._enter(State.CLOSED)
         self._buffer = b""
         self._incoming = self._partial = None
-        events.append(Closed(error.close_code, error.reason))
+        events.append(Closed(error.close_code, error.reason, is_violation=True))

@@ -117,7 +117,9 @@ def test_bad_text_is_refused_before_its_frame_is_complete() -> None:
     codec = Protocol()
     frame = client_frame(TEXT, b"good \xff and a long rest" * 10)
     assert codec.receive_data(frame[:12]) == []
-    assert codec.receive_data(frame[12:20])[-1] == Closed(1007, "Text that is not UTF-8.")
+    assert codec.receive_data(frame[12:20])[-1] == Closed(
+        1007, "Text that is not UTF-8.", is_violation=True
+    )
 
 
 def test_the_close_of_the_peer_is_answered_with_its_code() -> None:

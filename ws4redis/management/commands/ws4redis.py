@@ -1,4 +1,4 @@
-"""``manage.py ws4redis``: serve websockets, and check that they can be served."""
+"""``manage.py ws4redis``: serve websockets, check that they can be served, close some of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from ws4redis.changes import kick
 from ws4redis.conf import get_settings
 from ws4redis.doctor import report
 from ws4redis.doctor.checkup import Wishes, check
+from ws4redis.exceptions import BusError
 from ws4redis.serve import logs, process
 from ws4redis.serve.inheritance import is_trial
 from ws4redis.serve.listener import UnixRights
@@ -22,7 +24,7 @@ from ws4redis.serve.listener import UnixRights
 class Command(BaseCommand):
     """Commands of ws4redis."""
 
-    help = "Serve websockets, and check that they can be served."
+    help = "Serve websockets, check that they can be served, close some of them."
     # "check" looks by itself, and goes on where Django would stop.
     requires_system_checks = ()
 
@@ -31,6 +33,7 @@ class Command(BaseCommand):
         subcommands = parser.add_subparsers(dest="subcommand", required=True)
         _add_serve(subcommands)
         _add_check(subcommands)
+        _add_kick(subcommands)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run a subcommand."""
@@ -84,6 +87,36 @@ def _add_check(subcommands: Any) -> None:
     check.add_argument(
         "--timeout", type=_seconds, default=5.0, help="Seconds for each answer; default 5."
     )
+
+
+def _add_kick(subcommands: Any) -> None:
+    kicks = subcommands.add_parser(
+        "kick", help="Close open websockets on all processes; they do not come back by themselves."
+    )
+    kicks.set_defaults(run=_kick)
+    for name, metavar, meaning in (
+        ("user", "NAME", "Those of this user"),
+        ("session", "KEY", "Those of this session"),
+        ("address", "ADDRESS", "Those from this address"),
+    ):
+        kicks.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar=metavar,
+            help=f"{meaning}; may be given several times.",
+        )
+
+
+def _kick(command: BaseCommand, options: dict[str, Any]) -> None:
+    users, sessions, addresses = options["user"], options["session"], options["address"]
+    if not (users or sessions or addresses):
+        raise CommandError("Say whom: --user NAME, --session KEY or --address ADDRESS.")
+    try:
+        told = kick(users=users, sessions=sessions, addresses=addresses)
+    except BusError as error:
+        raise CommandError(str(error)) from error
+    command.stdout.write(f"Told {told} websocket process{'' if told == 1 else 'es'}.")
 
 
 def _check(command: BaseCommand, options: dict[str, Any]) -> None:

@@ -1,0 +1,140 @@
+"""Tells all websocket loops whose rights changed, so that open websockets follow.
+
+What Django signals is told when its transaction commits; ``kick`` closes whatever it names. If
+Redis can't be reached, the change itself succeeds: the loops find out at their next sweep.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_out
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
+from django.db import transaction
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
+
+from ws4redis.channels import Namespace
+from ws4redis.conf import get_settings
+from ws4redis.exceptions import BusError
+from ws4redis.identity import user_id
+from ws4redis.redis_client import bus_errors, get_client
+
+logger = logging.getLogger(__name__)
+
+MANY = 1000
+"""Users beyond which the loops look at everybody instead."""
+
+Order = dict[str, dict[str, Any]]
+"""What the loops are to do with whom; see ``ws4redis.loop.sweep``."""
+
+_HARMLESS = frozenset({"last_login"})
+"""Fields whose change says nothing about rights: Django saves this one at each login."""
+
+
+def kick(
+    *, users: Iterable[str] = (), sessions: Iterable[str] = (), addresses: Iterable[str] = ()
+) -> int:
+    """Close open websockets on all processes; their clients do not come back by themselves.
+
+    Args:
+        users: Names of users.
+        sessions: Keys of sessions.
+        addresses: Addresses of clients, as the log shows them.
+
+    Returns:
+        How many processes were told.
+
+    Raises:
+        BusError: Redis can't be reached.
+    """
+    whom = {"names": list(users), "sessions": list(sessions), "addresses": list(addresses)}
+    return _tell({"kick": whom})
+
+
+def connect() -> None:
+    """Listen to Django's signals about users, groups and logouts."""
+    user = get_user_model()
+    user_logged_out.connect(_on_logout, dispatch_uid="ws4redis.logout")
+    post_save.connect(_on_save, sender=user, dispatch_uid="ws4redis.save")
+    post_delete.connect(_on_delete, sender=user, dispatch_uid="ws4redis.delete")
+    if hasattr(user, "groups"):
+        field = user._meta.get_field("groups")
+        m2m_changed.connect(
+            _on_membership, sender=field.remote_field.through, dispatch_uid="ws4redis.membership"
+        )
+        for signal in (post_save, pre_delete):
+            signal.connect(_on_group, sender=field.related_model, dispatch_uid="ws4redis.group")
+
+
+def _on_logout(*, request: Any, user: Any, **_: Any) -> None:
+    session = getattr(request, "session", None)
+    if isinstance(session, CookieStore):
+        # Its key is its content and changes with it, so the session can't be found by it.
+        if user is not None:
+            _report({"renew": {"users": [user_id(user)]}})
+    elif session is not None and session.session_key:
+        _report({"kick": {"sessions": [session.session_key]}})
+
+
+def _on_save(*, instance: Any, created: bool, update_fields: Any, using: str, **_: Any) -> None:
+    is_harmless = update_fields is not None and _HARMLESS.issuperset(update_fields)
+    if not created and not is_harmless:
+        _check([instance], using)
+
+
+def _on_delete(*, instance: Any, using: str, **_: Any) -> None:
+    _check([instance], using)
+
+
+def _on_membership(
+    *, instance: Any, action: str, reverse: bool, pk_set: Any, using: str, **_: Any
+) -> None:
+    if not reverse:
+        users = [instance] if action.startswith("post_") else []
+    elif action == "pre_clear":
+        users = _members(instance, using)
+    else:
+        users = [get_user_model()(pk=key) for key in pk_set or ()]
+    _check(users, using)
+
+
+def _on_group(*, instance: Any, using: str, **_: Any) -> None:
+    _check(_members(instance, using), using)
+
+
+def _members(group: Any, using: str) -> list[Any]:
+    users = get_user_model()._default_manager.using(using).filter(groups=group)
+    return list(users.only("pk")[: MANY + 1])
+
+
+def _check(users: Sequence[Any], using: str) -> None:
+    """Let the loops look at users again, once the change is in the database."""
+    if len(users) > MANY:
+        _report({"check": {"everybody": True}}, using)
+    elif users:
+        _report({"check": {"users": [user_id(user) for user in users]}}, using)
+
+
+def _report(order: Order, using: str | None = None) -> None:
+    transaction.on_commit(partial(_try_to_tell, order), using=using)
+
+
+def _try_to_tell(order: Order) -> None:
+    try:
+        _tell(order)
+    except BusError as error:
+        logger.error("Open websockets follow a change of rights late: %s", error)
+
+
+def _tell(order: Order) -> int:
+    client = get_client()
+    with bus_errors(client):
+        count: int = client.publish(
+            Namespace(get_settings().prefix or "").control, json.dumps(order)
+        )
+    return count

@@ -1,0 +1,52 @@
+"""Who is behind a websocket: what its handshake notes, so that changes can be found out later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.contrib.sessions.backends.base import SessionBase
+
+from ws4redis.loop.admission import ANONYMOUS, Identity
+
+USER_KEY = "_auth_user_id"
+"""Where Django keeps the primary key of the user in a session."""
+
+
+def identify(request: Any) -> Identity:
+    """Return who a request comes from.
+
+    Args:
+        request: Has its ``session`` and ``user``.
+    """
+    session, user = request.session, request.user
+    key = (session.session_key or "") if isinstance(session, SessionBase) else ""
+    if not user.is_authenticated:
+        return Identity(session=key) if key else ANONYMOUS
+    name = str(user.get_username())
+    if not _is_stored(user):
+        return Identity(user=name, session=key)
+    in_session = bool(key) and session.get(USER_KEY) == user_id(user)
+    return Identity(name, user_id(user), key, in_session, rights(user))
+
+
+def user_id(user: Any) -> str:
+    """Return the primary key of a stored user, as Django writes it into sessions."""
+    return str(user._meta.pk.value_to_string(user))
+
+
+def rights(user: Any) -> int:
+    """Return a number that changes with the name, the flags and the groups of a stored user."""
+    flags = (getattr(user, "is_staff", False), getattr(user, "is_superuser", False))
+    groups = getattr(user, "groups", None)
+    names = sorted(group.name for group in groups.all()) if groups is not None else ()
+    return hash((user.get_username(), *flags, *names))
+
+
+def _is_stored(user: Any) -> bool:
+    """Return whether a user is one of Django's, so that what becomes of it can be found out."""
+    if not apps.is_installed("django.contrib.auth"):
+        return False
+    from django.contrib.auth import get_user_model  # there may be no users at all
+
+    return isinstance(user, get_user_model()) and user.pk is not None

@@ -1,0 +1,54 @@
+"""How much one client may send: two token buckets, one of messages and one of bytes."""
+
+from __future__ import annotations
+
+BURST = 10.0
+"""Seconds whose worth a client may send at once, if it was silent before."""
+
+
+class Rate:
+    """What one client may still send.
+
+    Args:
+        messages: Messages in a second; None for any number.
+        size: Bytes in a second; None for any number.
+        now: Seconds of any clock.
+    """
+
+    __slots__ = ("_at", "_bytes", "_messages")
+
+    def __init__(self, messages: float | None, size: float | None, now: float) -> None:
+        self._messages = _Bucket(messages) if messages is not None else None
+        self._bytes = _Bucket(size) if size is not None else None
+        self._at = now
+
+    def take(self, size: int, now: float) -> bool:
+        """Return whether one more message is within the rate.
+
+        Args:
+            size: Its bytes.
+            now: Seconds of the same clock.
+        """
+        passed, self._at = now - self._at, now
+        is_good = True
+        for bucket, amount in ((self._messages, 1), (self._bytes, size)):
+            if bucket is not None:
+                is_good = bucket.take(amount, passed) and is_good
+        return is_good
+
+
+class _Bucket:
+    """Fills with time; one that is not empty lets any amount pass, and is in debt then."""
+
+    __slots__ = ("_level", "_rate")
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._level = rate * BURST
+
+    def take(self, amount: float, passed: float) -> bool:
+        self._level = min(self._rate * BURST, self._level + passed * self._rate)
+        if self._level <= 0:
+            return False
+        self._level -= amount
+        return True
