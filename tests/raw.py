@@ -92,6 +92,8 @@ class RawClient:
     def receive_close(self) -> int:
         """Return the code of the server's close frame, and see that the connection ends."""
         opcode, payload = self.receive_frame()
+        while opcode == 9:
+            opcode, payload = self.receive_frame()
         assert opcode == 8, (opcode, payload)
         assert self._file.read() == b""
         return int.from_bytes(payload[:2], "big")
