@@ -20,6 +20,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from ws4redis.channels import Audience
+
 Validator = Callable[[Any], str | None]
 """Returns what is wrong with a value, as the end of the sentence ``SETTING …``; None if nothing."""
 
@@ -49,9 +51,14 @@ def _text(value: Any) -> str | None:
 
 
 def _prefix(value: Any) -> str | None:
-    if value is None or (isinstance(value, str) and not value.endswith(":")):
+    if value is None:
         return None
-    return f"must be a text that does not end with a colon, or None, got {value!r}."
+    if not isinstance(value, str) or value.endswith(":"):
+        return f"must be a text that does not end with a colon, or None, got {value!r}."
+    # With "user", user:john:foo of this site would be what another one calls user:user:john:foo.
+    if taken := sorted(set(Audience).intersection(value.split(":"))):
+        return f"must not have {taken[0]!r} between its colons, which names an audience."
+    return None
 
 
 def _flag(value: Any) -> str | None:
@@ -161,7 +168,8 @@ class Settings:
     it when it connects. 0 or None: messages are not persisted."""
 
     prefix: str | None = setting(None, "E005", _prefix)
-    """Text before each channel and key in Redis, without a colon. None: nothing."""
+    """Text before each channel and key in Redis, without the colon that follows it. None: nothing.
+    None of its parts between colons may be the name of an audience, such as ``user``."""
 
     subscriber: Any = setting("ws4redis.subscriber.RedisSubscriber", "E006", _class)
     """The class, or its dotted path, that decides which channels a websocket joins and what happens
