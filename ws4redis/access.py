@@ -17,14 +17,14 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http.request import validate_host
 from django.utils.http import is_same_domain
 
-from ws4redis.audiences import Unresolved, own_session, own_user
+from ws4redis.audiences import Unresolved, authenticated_user, own_session, own_user
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
 from ws4redis.subscriber import RedisSubscriber
 
 logger = logging.getLogger(__name__)
 
-_OWN = {"user": own_user, "group": own_user, "session": own_session}
+_OWN = {"user": own_user, "group": authenticated_user, "session": own_session}
 _DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ORIGIN = re.compile(
@@ -81,7 +81,8 @@ def _check_origin(request: WSGIRequest, settings: Settings) -> None:
     if origin is None or _is_good_origin(request, origin, settings):
         return
     logger.warning(
-        "Refused a websocket for a page of %.200r; list it in WS4REDIS_ALLOWED_ORIGINS if it is yours",
+        "Refused a websocket for a page of %.200r; list it in WS4REDIS_ALLOWED_ORIGINS if it is "
+        "yours",
         origin,
     )
     raise HandshakeError(403, "This origin may not open websockets here.")
