@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -153,13 +153,19 @@ def _matches(page: _Page, entry: Any) -> bool:
 def _identify(request: WSGIRequest, settings: Settings) -> None:
     """Set ``request.session`` and ``request.user``."""
     if process_request := load_callable(settings.process_request):
-        process_request(request)
+        _run_process_request(process_request, request)
     elif apps.is_installed("django.contrib.sessions"):
         _load_session(request)
     if not hasattr(request, "session"):
         request.session = None  # type: ignore[assignment]
     if getattr(request, "user", None) is None:
         request.user = _anonymous()
+
+
+def _run_process_request(process_request: Any, request: WSGIRequest) -> None:
+    # A response was meant to refuse, and of a coroutine or a generator nothing has run yet.
+    if (returned := process_request(request)) is not None:
+        raise TypeError(f"WS4REDIS_PROCESS_REQUEST must return nothing, got {returned!r}.")
 
 
 def _load_session(request: WSGIRequest) -> None:
@@ -205,7 +211,7 @@ def _narrow(request: WSGIRequest, asked: Sequence[str], settings: Settings) -> l
     allowed = callback(request, list(asked))
     if allowed is None:
         return list(asked)
-    if isinstance(allowed, (str, bytes)) or not isinstance(allowed, Iterable):
+    if isinstance(allowed, (str, bytes, Mapping)) or not isinstance(allowed, Iterable):
         raise TypeError(f"WS4REDIS_ALLOWED_CHANNELS must return a list of names, got {allowed!r}.")
     names = set(allowed)
     return [name for name in asked if name in names]

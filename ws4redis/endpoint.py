@@ -205,10 +205,15 @@ def _take(transport: Transport, headers: Headers) -> tuple[socket.socket, bytes]
 
 
 def _framed(function: Callable[[], Any]) -> Any:
-    """Call a function with the care for the database that Django takes around a request."""
+    """Call a hook with the care for the database that Django takes around a request."""
     close_old_connections()
     try:
         return function()
+    except BaseException as error:
+        if isinstance(error, Exception):
+            raise
+        # What sys.exit() or a timeout of gevent raises would end the loop or leave no answer.
+        raise RuntimeError(f"A hook of the site ended with {type(error).__name__}") from error
     finally:
         close_old_connections()
 
