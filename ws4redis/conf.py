@@ -221,6 +221,11 @@ class Settings:
     hook_threads: int = setting(10, "E018", _number(1, whole=True))
     """Threads of the websocket loop that load sessions and users and run the hooks above."""
 
+    hook_timeout: float | None = setting(30.0, "E032", _number(0.01, none=True))
+    """Seconds that a new websocket waits for these threads and hooks; then it gets a 503. None: for
+    ever. It counts where the loop runs on the hub of its server (``serve``, uWSGI and gunicorn with
+    gevent); other servers have threads of their own for requests, and options for their time."""
+
     drain_time: float = setting(5.0, "E019", _number(0))
     """Seconds at most over which a process that stops or reloads closes its websockets, so that
     their clients don't all come back at once. It is less where the server has less patience."""
