@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.http.request import validate_host
@@ -174,12 +175,22 @@ def _load_session(request: WSGIRequest) -> None:
     request.session = engine.SessionStore(key)
     if key is None:
         return
-    # Loading drops the key of a session that does not exist.
-    request.session.get("")
+    if not _is_saved(request.session):
+        request.session = engine.SessionStore()
+        return
+    # After a change of SECRET_KEY, Django would give the session a key that the browser never gets.
+    request.session.cycle_key = lambda: None  # type: ignore[method-assign]
     if apps.is_installed("django.contrib.auth"):
         from django.contrib.auth import get_user  # needs the app registry
 
         request.user = get_user(request)
+
+
+def _is_saved(session: SessionBase) -> bool:
+    key = session.session_key
+    # Loading a session that does not exist drops its key, or makes up another one.
+    session.get("")
+    return session.session_key == key
 
 
 class Nobody:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
+from django.contrib.sessions.backends import file
 from django.core.exceptions import PermissionDenied
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from ws4redis.access import Grant, authorize
 from ws4redis.conf import get_settings
@@ -116,6 +121,40 @@ def test_a_user_who_was_deactivated_or_logged_out_is_nobody(users: Any) -> None:
         "subscribe-user",
         "subscribe-session",
     }
+
+
+def test_a_changed_secret_key_logs_nobody_out(users: Any) -> None:
+    client = Client()
+    client.force_login(users["mary"])
+    key = client.cookies["sessionid"].value
+    changed = {"SECRET_KEY": "changed", "SECRET_KEY_FALLBACKS": [django_settings.SECRET_KEY]}
+    with override_settings(**changed):
+        # The browser learns no new key from a handshake, so it comes back with the same cookie.
+        for _ in range(2):
+            grant = ask("subscribe-user&subscribe-session", f"sessionid={key}")
+            expected = {"user:mary:foo", f"session:{key}:foo"}
+            assert set(grant.subscriber.subscriptions) == expected
+    with override_settings(SECRET_KEY="changed"):
+        refused = ask("subscribe-user", f"sessionid={key}").refused
+        assert refused == {"subscribe-user": "nobody is logged in"}
+
+
+def test_an_expired_session_in_a_file_is_followed_by_no_other(tmp_path: Path) -> None:
+    # Django makes up another one, whose key nobody will learn.
+    engine = "django.contrib.sessions.backends.file"
+    file.SessionStore._storage_path = str(tmp_path)  # type: ignore[attr-defined]
+    try:
+        with override_settings(SESSION_ENGINE=engine):
+            session = file.SessionStore()
+            session["cart"] = ["book"]
+            session.save()
+            assert ask("subscribe-session", f"sessionid={session.session_key}").refused == {}
+            session.set_expiry(timezone.now() - timedelta(seconds=1))
+            session.save()
+            refused = ask("subscribe-session", f"sessionid={session.session_key}").refused
+            assert refused == {"subscribe-session": "there is no saved session"}
+    finally:
+        del file.SessionStore._storage_path  # type: ignore[attr-defined]
 
 
 def test_what_can_not_be_had_is_a_403_by_a_setting() -> None:
