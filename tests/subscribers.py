@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -18,6 +19,15 @@ class Counting(RedisSubscriber):
             raise ValueError("a bug of the site: secret detail")
         text = f"{message.decode()} {User.objects.count()}"
         return super().publish_message(RedisMessage(text), expire, **options)
+
+
+class Quitting(RedisSubscriber):
+    """Ends, or tries to, whatever calls it."""
+
+    def publish_message(self, message: Any, expire: Any = None, **options: Any) -> Any:
+        if message == b"quit":
+            sys.exit("secret detail")
+        return super().publish_message(message, expire, **options)
 
 
 class Welcoming(RedisSubscriber):

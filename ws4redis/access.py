@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.http.request import validate_host
 from django.utils.http import is_same_domain
 
-from ws4redis.audiences import Unresolved, own_session, own_user
+from ws4redis.audiences import Unresolved, authenticated_user, own_session, own_user
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
 from ws4redis.identity import identify
@@ -25,8 +27,13 @@ from ws4redis.subscriber import RedisSubscriber
 
 logger = logging.getLogger(__name__)
 
-_OWN = {"user": own_user, "group": own_user, "session": own_session}
+_OWN = {"user": own_user, "group": authenticated_user, "session": own_session}
 _DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_ORIGIN = re.compile(
+    r"([a-z][a-z0-9+.-]*)://(([a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +86,44 @@ def _check_origin(request: WSGIRequest, settings: Settings) -> None:
     if origin is None or _is_good_origin(request, origin, settings):
         return
     logger.warning(
-        "Refused a websocket for a page of %r; list it in WS4REDIS_ALLOWED_ORIGINS if it is yours",
+        "Refused a websocket for a page of %.200r; list it in WS4REDIS_ALLOWED_ORIGINS if it is "
+        "yours",
         origin,
     )
     raise HandshakeError(403, "This origin may not open websockets here.")
 
 
+class _Page(NamedTuple):
+    """Where the page that opens a websocket comes from, in lower case."""
+
+    scheme: str
+    netloc: str
+    """The host, and the port unless it is that of the scheme."""
+    hostname: str
+
+
 def _is_good_origin(request: WSGIRequest, origin: str, settings: Settings) -> bool:
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
+    # Nothing but what browsers send for a page of the web: urlsplit() would take much more.
+    if (match := _ORIGIN.fullmatch(origin)) is None:
         return False
-    if not parts.scheme or not parts.netloc:
-        return False
-    return _is_own_host(request, parts) or _is_trusted(parts, settings)
+    scheme, netloc, hostname = (part.lower() for part in match.groups())
+    page = _Page(scheme, _without_default_port(scheme, netloc), hostname.strip("[]"))
+    return _is_own_page(request, page) or _is_trusted(page, settings)
 
 
-def _is_own_host(request: WSGIRequest, parts: SplitResult) -> bool:
-    if parts.netloc.lower() == _host(request).lower():
+def _without_default_port(scheme: str, netloc: str) -> str:
+    return netloc.lower().removesuffix(_DEFAULT_PORTS.get(scheme, "no port"))
+
+
+def _is_own_page(request: WSGIRequest, page: _Page) -> bool:
+    # Anybody on the way can alter a page that comes without TLS; a site with TLS has none.
+    if page.scheme != "https" and (page.scheme != "http" or request.is_secure()):
+        return False
+    hosts = allowed_hosts()
+    if is_allowed_host(page.hostname, [host for host in hosts if host != "*"]):
         return True
-    return is_allowed_host(parts.hostname or "", [host for host in allowed_hosts() if host != "*"])
+    # The Host alone proves nothing: a stranger's name may lead to this address, too.
+    return "*" in hosts and page.netloc == _without_default_port(page.scheme, _host(request))
 
 
 def allowed_hosts() -> list[str]:
@@ -110,12 +135,13 @@ def allowed_hosts() -> list[str]:
 
 def is_allowed_host(hostname: str, hosts: Sequence[str]) -> bool:
     """Return whether a host, without its port and brackets, is one of some that are allowed."""
-    return validate_host(f"[{hostname}]" if ":" in hostname else hostname, hosts)
+    name = hostname.removesuffix(".")
+    return validate_host(f"[{name}]" if ":" in name else name, hosts)
 
 
-def _is_trusted(parts: SplitResult, settings: Settings) -> bool:
+def _is_trusted(page: _Page, settings: Settings) -> bool:
     trusted = [*django_settings.CSRF_TRUSTED_ORIGINS, *settings.allowed_origins]
-    return any(_matches(parts.scheme, parts.netloc, urlsplit(entry)) for entry in trusted)
+    return any(_matches(page, urlsplit(entry)) for entry in trusted)
 
 
 def _host(request: WSGIRequest) -> str:
@@ -124,14 +150,15 @@ def _host(request: WSGIRequest) -> str:
     return str(request.META.get("HTTP_HOST", ""))
 
 
-def _matches(scheme: str, netloc: str, entry: Any) -> bool:
-    return bool(scheme == entry.scheme and is_same_domain(netloc, entry.netloc.lstrip("*")))
+def _matches(page: _Page, entry: Any) -> bool:
+    pattern = _without_default_port(entry.scheme, entry.netloc.lstrip("*"))
+    return bool(page.scheme == entry.scheme and is_same_domain(page.netloc, pattern))
 
 
 def _identify(request: WSGIRequest, settings: Settings) -> None:
     """Set ``request.session`` and ``request.user``."""
     if process_request := load_callable(settings.process_request):
-        process_request(request)
+        _run_process_request(process_request, request)
     elif apps.is_installed("django.contrib.sessions"):
         _load_session(request)
     if not hasattr(request, "session"):
@@ -140,18 +167,34 @@ def _identify(request: WSGIRequest, settings: Settings) -> None:
         request.user = _anonymous()
 
 
+def _run_process_request(process_request: Any, request: WSGIRequest) -> None:
+    # A response was meant to refuse, and of a coroutine or a generator nothing has run yet.
+    if (returned := process_request(request)) is not None:
+        raise TypeError(f"WS4REDIS_PROCESS_REQUEST must return nothing, got {returned!r}.")
+
+
 def _load_session(request: WSGIRequest) -> None:
     engine = importlib.import_module(django_settings.SESSION_ENGINE)
     key = request.COOKIES.get(django_settings.SESSION_COOKIE_NAME)
     request.session = engine.SessionStore(key)
     if key is None:
         return
-    # Loading drops the key of a session that does not exist.
-    request.session.get("")
+    if not _is_saved(request.session):
+        request.session = engine.SessionStore()
+        return
+    # After a change of SECRET_KEY, Django would give the session a key that the browser never gets.
+    request.session.cycle_key = lambda: None  # type: ignore[method-assign]
     if apps.is_installed("django.contrib.auth"):
         from django.contrib.auth import get_user  # needs the app registry
 
         request.user = get_user(request)
+
+
+def _is_saved(session: SessionBase) -> bool:
+    key = session.session_key
+    # Loading a session that does not exist drops its key, or makes up another one.
+    session.get("")
+    return session.session_key == key
 
 
 class Nobody:
@@ -183,7 +226,7 @@ def _narrow(request: WSGIRequest, asked: Sequence[str], settings: Settings) -> l
     allowed = callback(request, list(asked))
     if allowed is None:
         return list(asked)
-    if isinstance(allowed, (str, bytes)) or not isinstance(allowed, Iterable):
+    if isinstance(allowed, (str, bytes, Mapping)) or not isinstance(allowed, Iterable):
         raise TypeError(f"WS4REDIS_ALLOWED_CHANNELS must return a list of names, got {allowed!r}.")
     names = set(allowed)
     return [name for name in asked if name in names]

@@ -63,8 +63,8 @@ def resolve(
     )
 
 
-def own_user(request: Any) -> list[str]:
-    """Return the name of the request's user, as a list of one.
+def authenticated_user(request: Any) -> Any:
+    """Return the user of the request.
 
     Raises:
         Unresolved: Nobody is logged in.
@@ -72,7 +72,18 @@ def own_user(request: Any) -> list[str]:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         raise Unresolved("nobody is logged in")
-    return [str(user.get_username())]
+    return user
+
+
+def own_user(request: Any) -> list[str]:
+    """Return the name of the request's user, as a list of one.
+
+    Raises:
+        Unresolved: Nobody is logged in, or the user has no name.
+    """
+    if not (name := _text(authenticated_user(request).get_username())):
+        raise Unresolved("the user has no name")
+    return [name]
 
 
 def own_groups(request: Any) -> list[str]:
@@ -81,8 +92,7 @@ def own_groups(request: Any) -> list[str]:
     Raises:
         Unresolved: Nobody is logged in.
     """
-    own_user(request)
-    return group_names(request.user)
+    return group_names(authenticated_user(request))
 
 
 def own_session(request: Any) -> list[str]:
@@ -123,9 +133,15 @@ def _own(name: str, request: Any, own: Callable[[Any], list[str]]) -> list[str]:
 
 
 def _id(name: str, item: Any, attribute: str | None) -> str:
-    value = getattr(item, attribute, item) if attribute else item
-    if callable(value):
-        value = value()
+    value = item
+    if attribute and hasattr(item, attribute):
+        value = getattr(item, attribute)
+        value = _text(value() if callable(value) else value)
     if not isinstance(value, str) or not value:
         raise TypeError(f"{name} must hold texts, got {item!r}.")
     return value
+
+
+def _text(name: Any) -> str:
+    """Return a name as text; a site's own user may have a number, a UUID, or None for a name."""
+    return "" if name is None else str(name)

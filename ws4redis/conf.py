@@ -21,6 +21,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from ws4redis.channels import Audience
+
 Validator = Callable[[Any], str | None]
 """Returns what is wrong with a value, as the end of the sentence ``SETTING …``; None if nothing."""
 
@@ -51,9 +53,14 @@ def _text(value: Any) -> str | None:
 
 
 def _prefix(value: Any) -> str | None:
-    if value is None or (isinstance(value, str) and not value.endswith(":")):
+    if value is None:
         return None
-    return f"must be a text that does not end with a colon, or None, got {value!r}."
+    if not isinstance(value, str) or value.endswith(":"):
+        return f"must be a text that does not end with a colon, or None, got {value!r}."
+    # With "user", user:john:foo of this site would be what another one calls user:user:john:foo.
+    if taken := sorted(set(Audience).intersection(value.split(":"))):
+        return f"must not have {taken[0]!r} between its colons, which names an audience."
+    return None
 
 
 def _flag(value: Any) -> str | None:
@@ -175,7 +182,8 @@ class Settings:
     it when it connects. 0 or None: messages are not persisted."""
 
     prefix: str | None = setting(None, "E005", _prefix)
-    """Text before each channel and key in Redis, without a colon. None: nothing."""
+    """Text before each channel and key in Redis, without the colon that follows it. None: nothing.
+    None of its parts between colons may be the name of an audience, such as ``user``."""
 
     subscriber: Any = setting("ws4redis.subscriber.RedisSubscriber", "E006", _class)
     """The class, or its dotted path, that decides which channels a websocket joins and what happens
@@ -233,6 +241,11 @@ class Settings:
 
     hook_threads: int = setting(10, "E018", _number(1, whole=True))
     """Threads of the websocket loop that load sessions and users and run the hooks above."""
+
+    hook_timeout: float | None = setting(30.0, "E035", _number(0.01, none=True))
+    """Seconds that a new websocket waits for these threads and hooks; then it gets a 503. None: for
+    ever. It counts where the loop runs on the hub of its server (``serve``, uWSGI and gunicorn with
+    gevent); other servers have threads of their own for requests, and options for their time."""
 
     drain_time: float = setting(5.0, "E019", _number(0))
     """Seconds at most over which a process that stops or reloads closes its websockets, so that

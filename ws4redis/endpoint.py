@@ -19,7 +19,7 @@ from django.db import close_old_connections
 
 from ws4redis import access
 from ws4redis.conf import Settings, load_callable
-from ws4redis.exceptions import BusError, HandshakeError, TransportError
+from ws4redis.exceptions import BusError, HandshakeError, HookTimeout, TransportError
 from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_source, overrides
 from ws4redis.loop.admission import Place
 from ws4redis.loop.facility import Facility, Membership
@@ -110,7 +110,7 @@ class Endpoint:
         request = _describe(environ, settings)
         try:
             self._open(environ, start_response, settings, request["client"])
-        except Exception as error:
+        except (Exception, HookTimeout) as error:
             refusal = _refusal(error)
             self._metrics.event("connections.refused")
             request |= {"status": refusal.status, "reason": refusal.message}
@@ -145,7 +145,7 @@ class Endpoint:
         settings, runner = opening.settings, opening.runner
         subscriber = self._make_subscriber(settings)
         authorize = partial(access.authorize, opening.environ, settings, subscriber)
-        grant = runner.offload(framed, authorize)
+        grant = runner.offload(framed, authorize, timeout=settings.hook_timeout)
         runner.call(runner.identify, opening.place, grant.identity)
         _check_channels(grant, settings, self._metrics)
         agreement = compression(opening.handshake, settings)
@@ -156,7 +156,7 @@ class Endpoint:
         )
         facility = _join(runner, grant, agreement)
         try:
-            source = _prepare(runner, facility, subscriber)
+            source = _prepare(opening, facility, subscriber)
             sock, early = _take(opening.transport, headers)
         except BaseException:
             runner.call(facility.leave)
@@ -222,12 +222,14 @@ def _join(runner: Runner, grant: access.Grant, agreement: Agreement | None) -> F
     return runner.call(runner.prepare, _membership(grant, agreement), publisher, persisted)
 
 
-def _prepare(runner: Runner, facility: Facility, subscriber: RedisSubscriber) -> OwnSource | None:
+def _prepare(
+    opening: _Opening, facility: Facility, subscriber: RedisSubscriber
+) -> OwnSource | None:
     """Let a site's own subscriber say what comes first, and what it reads by itself."""
-    own = type(subscriber)
+    own, runner = type(subscriber), opening.runner
     if overrides(own, *_HISTORY) or has_own_source(own):
-        websocket = HookedWebsocket(facility, runner)
-        runner.offload(framed, partial(subscriber.send_persited_messages, websocket))
+        send = partial(subscriber.send_persited_messages, HookedWebsocket(facility, runner))
+        runner.offload(framed, send, timeout=opening.settings.hook_timeout)
     return OwnSource(subscriber, facility, runner) if has_own_source(own) else None
 
 
@@ -250,10 +252,15 @@ def _take(transport: Transport, headers: Headers) -> tuple[socket.socket, bytes]
 
 
 def framed(function: Callable[[], Any]) -> Any:
-    """Call a function with the care for the database that Django takes around a request."""
+    """Call a hook with the care for the database that Django takes around a request."""
     close_old_connections()
     try:
         return function()
+    except BaseException as error:
+        if isinstance(error, (Exception, HookTimeout)):
+            raise
+        # What sys.exit() or a timeout of gevent raises would end the loop or leave no answer.
+        raise RuntimeError(f"A hook of the site ended with {type(error).__name__}") from error
     finally:
         close_old_connections()
 
@@ -265,12 +272,15 @@ def _refused_header(grant: access.Grant) -> list[tuple[str, str]]:
     return [(REFUSED_HEADER, reasons)]
 
 
-def _refusal(error: Exception) -> HandshakeError:
+def _refusal(error: Exception | HookTimeout) -> HandshakeError:
     """Return the HTTP answer for whatever went wrong; no foreign text gets into it."""
     if isinstance(error, HandshakeError):
         return error
     if isinstance(error, BusError):
         logger.error("No websocket can be opened: %s", error)
+        return HandshakeError(503, "Try again later.", (("Retry-After", "2"),))
+    if isinstance(error, HookTimeout):
+        logger.error("A hook of the site took longer than WS4REDIS_HOOK_TIMEOUT", exc_info=error)
         return HandshakeError(503, "Try again later.", (("Retry-After", "2"),))
     if isinstance(error, TransportError):
         logger.error("%s", error)

@@ -15,6 +15,8 @@
   * ``ChannelError`` – a name that can't be part of a channel
   * ``BusError`` – Redis could not be reached or did not answer in time; worth a retry
   * ``TransportError`` – this server's socket can't be taken over; says what to change
+
+* ``HookTimeout`` – a hook of the site takes too long; no ``Exception``
 """
 
 from __future__ import annotations
@@ -91,3 +93,11 @@ class BusError(WS4RedisError):
 
 class TransportError(WS4RedisError):
     """The socket of this server can't be taken over; the message names the way out."""
+
+
+class HookTimeout(BaseException):
+    """A hook of the site takes too long.
+
+    It is raised inside of the hook where that runs in a greenlet, and is no ``Exception``, so that
+    the hook takes it for none of its own troubles.
+    """

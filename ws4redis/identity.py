@@ -7,6 +7,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib.sessions.backends.base import SessionBase
 
+from ws4redis.audiences import Unresolved, own_user
 from ws4redis.loop.admission import ANONYMOUS, Identity
 
 USER_KEY = "_auth_user_id"
@@ -23,7 +24,7 @@ def identify(request: Any) -> Identity:
     key = (session.session_key or "") if isinstance(session, SessionBase) else ""
     if not user.is_authenticated:
         return Identity(session=key) if key else ANONYMOUS
-    name = str(user.get_username())
+    name = _name(request)
     if not _is_stored(user):
         return Identity(user=name, session=key)
     in_session = bool(key) and session.get(USER_KEY) == user_id(user)
@@ -41,6 +42,13 @@ def rights(user: Any) -> int:
     groups = getattr(user, "groups", None)
     names = sorted(group.name for group in groups.all()) if groups is not None else ()
     return hash((user.get_username(), *flags, *names))
+
+
+def _name(request: Any) -> str:
+    try:
+        return own_user(request)[0]
+    except Unresolved:
+        return ""
 
 
 def _is_stored(user: Any) -> bool:

@@ -53,7 +53,7 @@ def _verdict(one: Identity, data: Data | None, user: Any) -> int | None:
         user: The user as stored; None if it is gone.
     """
     if one.session and data is None:
-        return CloseCode.EXPELLED if one.user else CloseCode.RIGHTS_CHANGED
+        return CloseCode.EXPELLED if one.user or one.user_id else CloseCode.RIGHTS_CHANGED
     if not one.user_id:
         return None
     if one.in_session and data is not None:

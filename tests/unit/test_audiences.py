@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
@@ -60,6 +61,44 @@ def test_self_of_nobody_is_an_error_and_no_shared_channel(name: str) -> None:
 def test_self_of_a_session_without_a_lasting_key_is_an_error(session: Any) -> None:
     with pytest.raises(Unresolved, match="sessions"):
         resolve(request(session=session), sessions=[SELF])
+
+
+class Guest(User):
+    """A user of a site whose names are no texts, or may be missing."""
+
+    class Meta:
+        app_label = "auth"
+        proxy = True
+
+    name: Any = None
+
+    def __str__(self) -> str:
+        return "a guest"
+
+    def get_username(self) -> Any:
+        return self.name
+
+
+def guest(name: Any) -> Guest:
+    user = Guest()
+    user.name = name
+    return user
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_users_without_a_name_share_no_channel(name: Any) -> None:
+    with pytest.raises(Unresolved, match="the user has no name"):
+        resolve(request(guest(name)), users=[SELF])
+    with pytest.raises(TypeError, match="users"):
+        resolve(None, users=[guest(name)])
+
+
+@pytest.mark.parametrize(
+    ("name", "identifier"), [(7, "7"), (UUID(int=1), "00000000-0000-0000-0000-000000000001")]
+)
+def test_a_name_that_is_no_text_addresses_the_same_as_its_text(name: Any, identifier: str) -> None:
+    found = resolve(request(guest(name)), users=[SELF, guest(name)])
+    assert found["users"] == [identifier] * 2
 
 
 def test_self_is_the_user_and_the_session_of_the_request() -> None:

@@ -30,7 +30,7 @@ def test_overridden_settings_are_followed_and_restored() -> None:
         ("WEBSOCKET_URL", ["ws", "/ws", "/", None]),
         ("WS4REDIS_CONNECTION", [3, {"hots": "x"}, "ftp://x"]),
         ("WS4REDIS_EXPIRE", [-1, "60", 1.5, True]),
-        ("WS4REDIS_PREFIX", ["ws:", 3]),
+        ("WS4REDIS_PREFIX", ["ws:", 3, "user", "broadcast:x", "a:session", "a:group:b"]),
         ("WS4REDIS_SUBSCRIBER", ["no.such.Class", "os.getcwd", 3, None]),
         ("WS4REDIS_ALLOWED_CHANNELS", ["no.such.function", "os.sep", 3]),
         ("WS4REDIS_PROCESS_REQUEST", ["misspelt"]),
@@ -44,6 +44,7 @@ def test_overridden_settings_are_followed_and_restored() -> None:
         ("WS4REDIS_OUTBOX_SIZE", [10]),
         ("WS4REDIS_REDIS_TIMEOUT", [0]),
         ("WS4REDIS_HOOK_THREADS", [0]),
+        ("WS4REDIS_HOOK_TIMEOUT", [0, "long"]),
     ],
 )
 def test_a_wrong_value_is_named_with_its_setting(name: str, values: list[Any]) -> None:

@@ -23,7 +23,7 @@ import gevent.hub
 import gevent.monkey
 import gevent.threadpool
 
-from ws4redis.exceptions import BusError
+from ws4redis.exceptions import BusError, HookTimeout
 from ws4redis.loop.admission import Identity, Place
 from ws4redis.loop.bus import Bus, Link
 from ws4redis.loop.connection import Connection, Handler
@@ -106,14 +106,24 @@ class Runner:
         """Run something that does not block on the hub, soon; may be called from any thread."""
         self._hub.loop.run_callback_threadsafe(function, *args)
 
-    def offload(self, function: Callable[..., Result], *args: Any) -> Result:
-        """Run code that may block, without holding up the hub, and return its result."""
-        if self._is_patched or _get_ident() != self._thread:
+    def offload(
+        self, function: Callable[..., Result], *args: Any, timeout: float | None = None
+    ) -> Result:
+        """Run code that may block, without holding up the hub, and return its result.
+
+        Args:
+            function: The code.
+            args: Its arguments.
+            timeout: Seconds after which it is given up, if it was called from the hub. In a thread
+                it goes on nevertheless.
+
+        Raises:
+            HookTimeout: It was given up.
+        """
+        if _get_ident() != self._thread:
             return function(*args)
-        # Caught there already: the pool would print what is raised for the caller to handle.
-        outcome: concurrent.futures.Future[Result] = concurrent.futures.Future()
-        self._pool.apply(_fulfil, (outcome, function, args))
-        return outcome.result()
+        with gevent.Timeout(timeout, HookTimeout):
+            return function(*args) if self._is_patched else self._run_in_pool(function, args)
 
     def prepare(
         self, membership: Membership, publisher: Publisher | None = None, persisted: bool = True
@@ -187,6 +197,12 @@ class Runner:
     def on_lost(self) -> None:
         """Await nothing that was on its way; called by the bus."""
         self.dispatcher.forget_returns()
+
+    def _run_in_pool(self, function: Callable[..., Result], args: Sequence[Any]) -> Result:
+        # Caught there already: the pool would print what is raised for the caller to handle.
+        outcome: concurrent.futures.Future[Result] = concurrent.futures.Future()
+        self._pool.apply(_fulfil, (outcome, function, args))
+        return outcome.result()
 
     def _run_thread(self, ready: threading.Event) -> None:
         self._begin()
