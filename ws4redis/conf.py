@@ -235,6 +235,10 @@ class Settings:
     """Websockets of one client address in one process; another one gets a 429. None: any number.
     Behind a proxy, name it in ``WS4REDIS_TRUSTED_PROXIES`` first: else all have its address."""
 
+    handshake_timeout: float = setting(10.0, "E024", _number(0.1))
+    """Seconds that a client has to send its handshake to ``manage.py ws4redis serve``, all its
+    headers; then it gets a 408. Other servers have options of their own for that."""
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
         """Build the settings from Django's names and values.

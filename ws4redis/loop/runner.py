@@ -23,6 +23,7 @@ import gevent.hub
 import gevent.monkey
 import gevent.threadpool
 
+from ws4redis import flood
 from ws4redis.exceptions import BusError
 from ws4redis.loop.bus import Bus, Link
 from ws4redis.loop.connection import Connection, Handler
@@ -191,6 +192,7 @@ class Runner:
     def _tick(self) -> None:
         self.registry.tick()
         self.uplink.retry()
+        flood.clients.tell()
 
     def _synchronize(self, facility: Facility, persisted: bool) -> None:
         """Wait for the persisted message of each channel, and so for its subscription."""
