@@ -1,8 +1,7 @@
-"""How ``serve`` takes a request off the network: in time, of a bounded size, one a connection.
+"""How ``serve`` takes requests off the network: each in time, of a bounded size, without a body.
 
 gevent's own handler waits for a request as long as it takes, holds headers of many megabytes, and
-reads the body of a request that nobody asked for. Here the whole head is read first; nothing that a
-client sends or leaves undone keeps a connection that is no websocket for longer than the timeout.
+reads the body of a request that nobody asked for. Here the whole head is read before it is parsed.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class _TooBig(Exception):
 
 
 class Handler(WSGIHandler):  # type: ignore[misc]
-    """One connection, with one request.
+    """One connection that is no websocket yet.
 
     Args:
         timeout: Seconds for the head of the request, and for what is written to the client.
@@ -55,6 +54,9 @@ class Handler(WSGIHandler):  # type: ignore[misc]
         server: What accepted the connection.
     """
 
+    rfile: Any
+    content_length: int | None
+
     # A client that does not take its answer is as usual as one that is gone.
     ignored_socket_errors = (*WSGIHandler.ignored_socket_errors, "timed out")
 
@@ -62,33 +64,34 @@ class Handler(WSGIHandler):  # type: ignore[misc]
         super().__init__(sock, address, server, rfile=io.BytesIO())
         self._timeout = timeout
 
-    def handle(self) -> None:
-        """Read the request, and answer it."""
+    def handle_one_request(self) -> Any:
+        """Read a request, and answer it; return whether another may follow."""
         self.socket.settimeout(self._timeout)
-        head = bytearray()
+        # What came together with the request before.
+        head = bytearray(self.rfile.read())
         try:
             with gevent.Timeout(self._timeout, TimeoutError()):
                 is_whole = _read_head(self.socket, head)
         except (TimeoutError, _TooBig, OSError) as error:
             is_whole = False
             self._give_up(error, head)
-        if is_whole:
-            self.rfile = io.BufferedReader(io.BytesIO(head), len(head))
-        super().handle()
+        self.rfile = io.BufferedReader(io.BytesIO(head), max(1, len(head)))
+        return super().handle_one_request() if is_whole else None
 
     def read_request(self, raw_requestline: str) -> bool:
-        """Parse the request; pass over a body, which no request here has."""
+        """Parse the request. If it has a body, that is not read, and the connection ends."""
         super().read_request(raw_requestline)
-        self.close_connection = True
-        self.content_length = None
-        del self.headers["Content-Length"], self.headers["Transfer-Encoding"]
+        if self.content_length or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+            self.content_length = None
+            del self.headers["Content-Length"], self.headers["Transfer-Encoding"]
         return True
 
     def start_response(
         self, status: str, headers: Sequence[tuple[str, str]], exc_info: Any = None
     ) -> Any:
-        """Begin an answer; tell that the connection ends with it, unless it is a websocket."""
-        if not status.startswith("101 "):
+        """Begin an answer; tell if the connection ends with it."""
+        if self.close_connection and not status.startswith("101 "):
             headers = [*headers, ("Connection", "close")]
         return super().start_response(status, headers, exc_info)
 
@@ -124,8 +127,8 @@ def _read_head(sock: Any, head: bytearray) -> bool:
     Raises:
         _TooBig: There is too much of it.
     """
-    end = None
-    while end is None:
+    searched = 0
+    while (end := _END.search(head, searched)) is None:
         if len(head) > HEAD_LIMIT:
             raise _TooBig
         searched = max(0, len(head) - _LONGEST_END)
@@ -133,7 +136,6 @@ def _read_head(sock: Any, head: bytearray) -> bool:
         if not piece:
             return False
         head += piece
-        end = _END.search(head, searched)
     if end.end() > HEAD_LIMIT or head.count(b"\n", 0, end.end()) > LINES:
         raise _TooBig
     return True
