@@ -32,6 +32,7 @@ class Audience(StrEnum):
 ACTIONS = ("subscribe", "publish")
 """What a websocket may do with a channel; ``ACTION-AUDIENCE`` is a flag of its address."""
 
+_SESSION = re.compile(r"\bsession:[^:]+")
 _RESERVED = re.compile(r"[:%\x00-\x1f\x7f]")
 
 
@@ -83,6 +84,11 @@ class Namespace:
         ):
             for identifier in identifiers:
                 yield self.name(audience, facility, identifier)
+
+
+def without_secrets(name: str) -> str:
+    """Return the name of a channel for the log: whoever knows the key of a session has it."""
+    return _SESSION.sub("session:*", name)
 
 
 def _encoded_id(audience: Audience, identifier: str) -> str:

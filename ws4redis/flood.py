@@ -47,8 +47,9 @@ class Flood(logging.Filter):
         self._kinds: dict[tuple[str, int, str], _Kind] = {}
 
     def guard(self, guarded: logging.Logger) -> logging.Logger:
-        """Return a logger whose lines are counted from now on."""
+        """Return a logger whose lines are counted from now on, and its tracebacks escaped."""
         guarded.addFilter(self)
+        guarded.addFilter(_escape_traceback)
         return guarded
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -79,10 +80,25 @@ class Flood(logging.Filter):
         return [(name, left_out) for name, left_out in counts if left_out]
 
 
+def _escape_traceback(record: logging.LogRecord) -> bool:
+    """Indent a traceback: an exception may have a client's text, with lines that look like ours.
+
+    Every formatter takes the text that is there already.
+    """
+    if record.exc_info:
+        lines = logging.Formatter().formatException(record.exc_info).split("\n")
+        record.exc_text = "\n".join(f"    {_printable(line)}" for line in lines)
+    return True
+
+
+def _printable(line: str) -> str:
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+
+
 clients = Flood(LIMIT, time.monotonic)
 """Guards all lines of this process that a client can cause."""
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, limit: int = SHOWN) -> str:
     """Return a client's text in printable ASCII, and not too long, without quotes around it."""
-    return ascii(text[:SHOWN])[1:-1]
+    return ascii(text[:limit])[1:-1]

@@ -90,3 +90,14 @@ def test_a_quiet_log_is_left_as_it_is(
 def test_the_text_of_a_client_is_short_and_printable() -> None:
     assert escaped("it's é\r\n\x1b[31m\u202e") == r"it's \xe9\r\n\x1b[31m\u202e"
     assert len(escaped("x" * 10_000)) == SHOWN
+
+
+def test_no_line_of_a_traceback_looks_like_one_of_the_log(
+    logger: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    try:
+        raise ValueError("no room 1\r\nFORGED\x1b[31m")
+    except ValueError:
+        logger.exception("It failed")
+    assert caplog.records[0].exc_info is not None
+    assert "\n    ValueError: no room 1\\r\n    FORGED\\x1b[31m" in caplog.text

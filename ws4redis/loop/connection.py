@@ -17,6 +17,7 @@ import socket
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ws4redis import flood
 from ws4redis.loop.outbox import Outbox
 from ws4redis.wire import protocol as wire
 from ws4redis.wire.close import CloseCode
@@ -25,12 +26,15 @@ from ws4redis.wire.frames import Opcode, encode_frame
 if TYPE_CHECKING:
     from ws4redis.loop.registry import Registry
 
-logger = logging.getLogger(__name__)
+logger = flood.clients.guard(logging.getLogger(__name__))
 
 READ_SIZE = 16384
 """Bytes taken from a socket at once; a client that sends more has to wait for its next turn. So
 many bytes of the smallest frames hold the hub for some six milliseconds."""
 
+SLOW = "The client %s is too slow: %d bytes wait; disconnected"
+UNKNOWN = "unknown"
+ENDED = "Closed for %s with %d after %.1f s"
 PING = encode_frame(Opcode.PING, b"")
 _READ, _WRITE = 1, 2
 
@@ -78,6 +82,7 @@ class Connection:
         "heard",
         "phase",
         "places",
+        "since",
     )
 
     def __init__(self, sock: socket.socket, handler: Handler, registry: Registry) -> None:
@@ -90,6 +95,7 @@ class Connection:
         self._reader = registry.io(sock.fileno(), _READ)
         self.phase = Phase.OPEN
         self.address: str | None = None
+        self.since = registry.now
         self.heard = True
         self.places = (0, 0)
 
@@ -201,7 +207,7 @@ class Connection:
             self._writer.start(self._on_writable)
         if not self._outbox.append(data):
             self._registry.metrics.event("connections.slow")
-            logger.warning("A client is too slow: %d bytes wait; disconnected", len(self._outbox))
+            logger.warning(SLOW, self.address or UNKNOWN, len(self._outbox))
             self._lose()
 
     def _on_writable(self) -> None:
@@ -248,4 +254,5 @@ class Connection:
         self.phase = max(self.phase, phase)
         if was_open:
             self._registry.closing(self)
+            logger.info(ENDED, self.address or UNKNOWN, code, self._registry.age(self))
             self._handler.on_close(code, reason)

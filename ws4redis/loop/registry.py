@@ -34,7 +34,8 @@ class Registry:
         self.admission = Admission(options.max_connections, options.max_connections_per_address)
         self._open: set[Connection] = set()
         self._ending: dict[Connection, int] = {}
-        self._now = 0
+        self.now = 0
+        """Turns of the wheels so far."""
         self._pings: Wheel[Connection] = Wheel(_turns(options.ping_interval or 1))
         self._beats: Wheel[Connection] = Wheel(_turns(options.heartbeat_interval))
         self._beat = encode_message(options.heartbeat, binary=False) if options.heartbeat else None
@@ -67,12 +68,16 @@ class Registry:
         connection.open(early)
         return connection
 
+    def age(self, connection: Connection) -> float:
+        """Return for how many seconds a connection has been here."""
+        return (self.now - connection.since) * TICK
+
     def closing(self, connection: Connection) -> None:
         """Stop to beat and ping a connection; drop it if it isn't gone in time."""
         ping, beat = connection.places
         self._pings.discard(connection, ping)
         self._beats.discard(connection, beat)
-        self._ending[connection] = self._now + _turns(self.options.close_timeout)
+        self._ending[connection] = self.now + _turns(self.options.close_timeout)
 
     def discard(self, connection: Connection) -> None:
         """Forget a connection whose socket is gone."""
@@ -84,7 +89,7 @@ class Registry:
 
     def tick(self) -> None:
         """Do what one turn of the wheels asks for; to be called every ``TICK`` seconds."""
-        self._now += 1
+        self.now += 1
         pinged = self._pings.turn()
         if self.options.ping_interval is not None:
             for connection in pinged:
@@ -94,7 +99,7 @@ class Registry:
             for connection in beats:
                 connection.send(self._beat)
         # Deadlines are in the order of entry, as all are equally long.
-        late = itertools.takewhile(lambda item: item[1] <= self._now, self._ending.items())
+        late = itertools.takewhile(lambda item: item[1] <= self.now, self._ending.items())
         for connection, _ in tuple(late):
             connection.abort()
 

@@ -24,6 +24,7 @@ import gevent.monkey
 import gevent.threadpool
 
 from ws4redis import flood
+from ws4redis.channels import without_secrets
 from ws4redis.exceptions import BusError
 from ws4redis.loop.bus import Bus, Link
 from ws4redis.loop.connection import Connection, Handler
@@ -213,7 +214,8 @@ class Runner:
         if missing and not _wait(done, self.options.redis_timeout):
             raise BusError("Redis did not give the last messages in time.")
         if refused := self.bus.refused.intersection(facility.membership.subscriptions):
-            raise BusError(f"Redis refuses to subscribe {sorted(refused)}.")
+            names = sorted(without_secrets(name.decode(errors="replace")) for name in refused)
+            raise BusError(f"Redis refuses to subscribe {names}.")
         if facility.handover.overflowed:
             raise BusError("Too much was published while the websocket was opened.")
 
