@@ -19,3 +19,8 @@ def slowly(request: Any, channels: list[str]) -> list[str]:
     logging.getLogger("ws4redis.policy").warning("The policy thinks")
     time.sleep(0.5)
     return channels
+
+
+def quoting(request: Any) -> None:
+    """Fail with a text of the client."""
+    raise ValueError(f"no room {request.GET['room']}")

@@ -18,6 +18,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http.request import validate_host
 from django.utils.http import is_same_domain
 
+from ws4redis import flood
 from ws4redis.audiences import Unresolved, authenticated_user, own_session, own_user
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
@@ -25,7 +26,7 @@ from ws4redis.identity import identify
 from ws4redis.loop.admission import Identity
 from ws4redis.subscriber import RedisSubscriber
 
-logger = logging.getLogger(__name__)
+logger = flood.clients.guard(logging.getLogger(__name__))
 
 _OWN = {"user": own_user, "group": authenticated_user, "session": own_session}
 _DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
@@ -85,12 +86,8 @@ def _check_origin(request: WSGIRequest, settings: Settings) -> None:
     origin = request.META.get("HTTP_ORIGIN")
     if origin is None or _is_good_origin(request, origin, settings):
         return
-    logger.warning(
-        "Refused a websocket for a page of %.200r; list it in WS4REDIS_ALLOWED_ORIGINS if it is "
-        "yours",
-        origin,
-    )
-    raise HandshakeError(403, "This origin may not open websockets here.")
+    detail = f"It is {origin[:200]}; list it in WS4REDIS_ALLOWED_ORIGINS if it is yours."
+    raise HandshakeError(403, "This origin may not open websockets here.", detail=detail)
 
 
 class _Page(NamedTuple):
@@ -244,8 +241,8 @@ def _unresolved(request: WSGIRequest, names: Iterable[str]) -> Iterator[tuple[st
 
 
 def _report(request: WSGIRequest, refused: dict[str, str], settings: Settings) -> None:
-    for name, reason in refused.items():
-        logger.warning("%r is refused on %r: %s", name, request.path_info, reason)
     if refused and settings.refuse_unresolved:
         reasons = ", ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise HandshakeError(403, f"Some channels are refused. {reasons}.")
+    for name, reason in refused.items():
+        logger.warning("%a is refused on '%s': %s", name, flood.escaped(request.path_info), reason)

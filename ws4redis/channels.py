@@ -35,6 +35,7 @@ ACTIONS = ("subscribe", "publish")
 CONTROL = "ws4redis:control"
 """Where loops are told whose rights changed. It has no audience, so no client gets there."""
 
+_SESSION = re.compile(r"\bsession:[^:]+")
 _RESERVED = re.compile(r"[:%\x00-\x1f\x7f]")
 
 
@@ -91,6 +92,11 @@ class Namespace:
         ):
             for identifier in identifiers:
                 yield self.name(audience, facility, identifier)
+
+
+def without_secrets(name: str) -> str:
+    """Return the name of a channel for the log: whoever knows the key of a session has it."""
+    return _SESSION.sub("session:*", name)
 
 
 def _encoded_id(audience: Audience, identifier: str) -> str:

@@ -304,6 +304,10 @@ class Settings:
     """Seconds between two looks at the sessions, users and groups behind all open websockets, for
     changes that no signal tells, such as an expired session. None: no such looks."""
 
+    handshake_timeout: float = setting(10.0, "E036", _number(0.1))
+    """Seconds that a client has to send its handshake to ``manage.py ws4redis serve``, all its
+    headers; then it gets a 408. Other servers have options of their own for that."""
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
         """Build the settings from Django's names and values.

@@ -17,7 +17,7 @@ from wsgiref.util import is_hop_by_hop
 
 from django.db import close_old_connections
 
-from ws4redis import access
+from ws4redis import access, flood
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import BusError, HandshakeError, HookTimeout, TransportError
 from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_source, overrides
@@ -32,11 +32,13 @@ from ws4redis.wire import handshake as wire
 from ws4redis.wire.deflate import Agreement, agree
 from ws4redis.wire.outgoing import get_encoding
 
-logger = logging.getLogger(__name__)
+logger = flood.clients.guard(logging.getLogger(__name__))
 
 _HISTORY = ("send_persisted_messages", "send_persited_messages")
-OPENED = "Opened %(path)r for %(client)s"
-REFUSED = "Refused %(path)r for %(client)s with %(status)d: %(reason)s"
+OPENED = "Opened '%(path)s' for %(client)s"
+REFUSED = "Refused '%(path)s' for %(client)s with %(status)d: %(reason)s"
+REASON_SHOWN = 500
+"""Characters of a reason in the log; some name the way out."""
 
 REFUSED_HEADER = "X-WS4Redis-Refused"
 """On an open websocket: the channels it asked for and did not get. On a refusal: ``handshake``,
@@ -103,18 +105,15 @@ class Endpoint:
         self._metrics = metrics
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        request = {"path": flood.escaped(environ.get("PATH_INFO", "")), "client": "unknown"}
         try:
             settings = self._settings()
-        except Exception as error:
-            return _refuse(start_response, _refusal(error))
-        request = _describe(environ, settings)
-        try:
+            request["client"] = _client(environ, settings)
             self._open(environ, start_response, settings, request["client"])
         except (Exception, HookTimeout) as error:
             refusal = _refusal(error)
             self._metrics.event("connections.refused")
-            request |= {"status": refusal.status, "reason": refusal.message}
-            logger.warning(REFUSED, request, extra=request)
+            _log(refusal, request)
             return _refuse(start_response, refusal)
         logger.info(OPENED, request, extra=request)
         return []
@@ -169,10 +168,8 @@ class Endpoint:
         return own(client if has_own_source(own) else LoopClient(client))
 
 
-def _describe(environ: Environ, settings: Settings) -> dict[str, Any]:
-    """Return what the log says of a request."""
-    client = client_address(environ, settings.trusted_proxies, settings.forwarded_header)
-    return {"path": environ.get("PATH_INFO", ""), "client": client}
+def _client(environ: Environ, settings: Settings) -> str:
+    return client_address(environ, settings.trusted_proxies, settings.forwarded_header)
 
 
 def _check_address(environ: Environ, settings: Settings) -> None:
@@ -277,16 +274,26 @@ def _refusal(error: Exception | HookTimeout) -> HandshakeError:
     if isinstance(error, HandshakeError):
         return error
     if isinstance(error, BusError):
-        logger.error("No websocket can be opened: %s", error)
-        return HandshakeError(503, "Try again later.", (("Retry-After", "2"),))
+        return HandshakeError(503, "Try again later.", (("Retry-After", "2"),), str(error))
     if isinstance(error, HookTimeout):
-        logger.error("A hook of the site took longer than WS4REDIS_HOOK_TIMEOUT", exc_info=error)
-        return HandshakeError(503, "Try again later.", (("Retry-After", "2"),))
+        detail = "A hook of the site took longer than WS4REDIS_HOOK_TIMEOUT."
+        return HandshakeError(503, "Try again later.", (("Retry-After", "2"),), detail)
     if isinstance(error, TransportError):
-        logger.error("%s", error)
-        return HandshakeError(500, "Websockets are not possible here.")
-    logger.error("A websocket request failed", exc_info=error)
-    return HandshakeError(500, "Internal error.")
+        return HandshakeError(500, "Websockets are not possible here.", detail=str(error))
+    internal = HandshakeError(500, "Internal error.")
+    internal.__cause__ = error
+    return internal
+
+
+def _log(refusal: HandshakeError, request: dict[str, Any]) -> None:
+    """Write one line; for what nobody expected, with its traceback."""
+    is_fault = refusal.status == 500
+    reason = flood.escaped(f"{refusal.message} {refusal.detail}".rstrip(), REASON_SHOWN)
+    details = request | {"status": refusal.status, "reason": reason}
+    level = logging.ERROR if is_fault else logging.WARNING
+    logger.log(
+        level, REFUSED, details, extra=details, exc_info=refusal.__cause__ if is_fault else None
+    )
 
 
 def _refuse(start_response: StartResponse, refusal: HandshakeError) -> Iterable[bytes]:

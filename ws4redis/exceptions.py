@@ -33,15 +33,21 @@ class HandshakeError(WS4RedisError):
         status: HTTP status code of the answer.
         message: One sentence for the body; it must not contain any foreign exception's text.
         headers: Additional response headers.
+        detail: What the log says besides; the client does not see it.
     """
 
     def __init__(
-        self, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()
+        self,
+        status: int,
+        message: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        detail: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = headers
+        self.detail = detail
 
 
 class UpgradeRequired(HandshakeError):

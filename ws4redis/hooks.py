@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 import redis
 
+from ws4redis import flood
 from ws4redis.exceptions import BusError
 from ws4redis.loop.facility import Facility
 from ws4redis.loop.runner import Runner
@@ -20,7 +21,7 @@ from ws4redis.subscriber import RedisSubscriber
 from ws4redis.wire.close import CloseCode
 from ws4redis.wire.outgoing import Outgoing
 
-logger = logging.getLogger(__name__)
+logger = flood.clients.guard(logging.getLogger(__name__))
 
 QUEUE_LIMIT = 32
 """Messages of one client that may wait for its hook before nothing more is read from it."""

@@ -157,4 +157,4 @@ def test_a_channel_that_redis_forbids_is_refused_and_not_silently_dead(
                     open_websocket(server.url("closed?subscribe-broadcast"))
                 assert refused.value.response.status_code == 503
             assert "NOPERM" in server.log
-            assert "Redis refuses to subscribe [b'broadcast:closed']" in server.log
+            assert "Redis refuses to subscribe ['broadcast:closed']" in server.log

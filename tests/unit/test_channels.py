@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ws4redis.channels import Audience, Namespace
+from ws4redis.channels import Audience, Namespace, without_secrets
 from ws4redis.exceptions import ChannelError
 
 
@@ -52,3 +52,9 @@ def test_empty_parts_are_refused_by_name() -> None:
 def test_all_audiences_of_a_call_are_named() -> None:
     found = Namespace().names("f", broadcast=True, groups=["g"], users=["u", "v"], sessions=["s"])
     assert list(found) == ["broadcast:f", "group:g:f", "user:u:f", "user:v:f", "session:s:f"]
+
+
+def test_the_log_shows_no_key_of_a_session() -> None:
+    shown = without_secrets("app:session:abc123:chat")
+    assert shown == "app:session:*:chat"
+    assert without_secrets("user:john:chat") == "user:john:chat"

@@ -45,6 +45,7 @@ def test_overridden_settings_are_followed_and_restored() -> None:
         ("WS4REDIS_REDIS_TIMEOUT", [0]),
         ("WS4REDIS_HOOK_THREADS", [0]),
         ("WS4REDIS_HOOK_TIMEOUT", [0, "long"]),
+        ("WS4REDIS_HANDSHAKE_TIMEOUT", [0, None, "10"]),
     ],
 )
 def test_a_wrong_value_is_named_with_its_setting(name: str, values: list[Any]) -> None:

@@ -145,6 +145,8 @@ class Bus:
 
     def unsubscribe(self, channel: bytes) -> None:
         """Receive no messages of a channel any more."""
+        # Clients choose the names, and so could make it grow.
+        self.refused.discard(channel)
         if self.is_connected:
             self._send(b"UNSUBSCRIBE", channel)
 

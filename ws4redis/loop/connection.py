@@ -17,6 +17,7 @@ import socket
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ws4redis import flood
 from ws4redis.loop.outbox import Outbox
 from ws4redis.loop.rate import Rate
 from ws4redis.wire import protocol as wire
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from ws4redis.loop.admission import Place
     from ws4redis.loop.registry import Registry
 
-logger = logging.getLogger(__name__)
+logger = flood.clients.guard(logging.getLogger(__name__))
 
 READ_SIZE = 16384
 """Bytes taken from a socket at once; a client that sends more has to wait for its next turn. So
 many bytes of the smallest frames hold the hub for some six milliseconds."""
 
+SLOW = "The client %s is too slow: %d bytes wait; disconnected"
+ENDED = "Closed for %s with %d after %.1f s"
 PING = encode_frame(Opcode.PING, b"")
 _READ, _WRITE = 1, 2
 _VIOLATIONS: dict[int, str] = {CloseCode.MESSAGE_TOO_BIG: "limits.message"}
@@ -82,6 +85,7 @@ class Connection:
         "heard",
         "phase",
         "place",
+        "since",
         "turns",
     )
 
@@ -101,6 +105,7 @@ class Connection:
         self._reader = registry.io(sock.fileno(), _READ)
         self.phase = Phase.OPEN
         self.place: Place | None = None
+        self.since = registry.now
         self.heard = True
         self.turns = (0, 0)
         self._rate: Rate | None = None
@@ -238,8 +243,12 @@ class Connection:
     def give_up(self) -> None:
         """Drop a client that is too slow, with all that waits for it."""
         self._registry.metrics.event("connections.slow")
-        logger.warning("A client is too slow: %d bytes wait; disconnected", len(self._outbox or ()))
+        logger.warning(SLOW, self._address, len(self._outbox or ()))
         self._lose()
+
+    @property
+    def _address(self) -> str:
+        return self.place.address if self.place is not None else "unknown"
 
     def _on_writable(self) -> None:
         outbox = self._outbox
@@ -287,4 +296,5 @@ class Connection:
         self.phase = max(self.phase, phase)
         if was_open:
             self._registry.closing(self)
+            logger.info(ENDED, self._address, code, self._registry.now - self.since)
             self._handler.on_close(code, reason)

@@ -23,6 +23,8 @@ import gevent.hub
 import gevent.monkey
 import gevent.threadpool
 
+from ws4redis import flood
+from ws4redis.channels import without_secrets
 from ws4redis.exceptions import BusError, HookTimeout
 from ws4redis.loop.admission import Identity, Place
 from ws4redis.loop.bus import Bus, Link
@@ -229,6 +231,7 @@ class Runner:
     def _tick(self) -> None:
         self.registry.tick()
         self.uplink.retry()
+        flood.clients.tell()
 
     def _synchronize(self, facility: Facility, persisted: bool) -> None:
         """Wait for the persisted message of each channel, and so for its subscription."""
@@ -249,7 +252,8 @@ class Runner:
         if missing and not _wait(done, self.options.redis_timeout):
             raise BusError("Redis did not give the last messages in time.")
         if refused := self.bus.refused.intersection(facility.membership.subscriptions):
-            raise BusError(f"Redis refuses to subscribe {sorted(refused)}.")
+            names = sorted(without_secrets(name.decode(errors="replace")) for name in refused)
+            raise BusError(f"Redis refuses to subscribe {names}.")
         if facility.handover.overflowed:
             raise BusError("Too much was published while the websocket was opened.")
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 import signal
 import socket
+from functools import partial
 
 import gevent
 import gevent.event
@@ -13,8 +14,10 @@ from gevent import socket as gevent_socket
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
+from ws4redis.conf import get_settings
 from ws4redis.serve.health import with_health
 from ws4redis.serve.listener import Places
+from ws4redis.serve.request import Handler
 from ws4redis.transports import WSGIApplication
 from ws4redis.wire.close import CloseCode
 from ws4redis.wsgi import get_runner, get_websocket_application
@@ -87,7 +90,14 @@ class Worker:
         # As many processes may share a listener, each accepts only one connection at a time.
         environ = {"wsgi.multiprocess": True}
         green = _green(listener.dup())
-        return WSGIServer(green, application, log=None, environ=environ, spawn=self._requests)
+        return WSGIServer(
+            green,
+            application,
+            log=None,
+            environ=environ,
+            spawn=self._requests,
+            handler_class=partial(Handler, get_settings().handshake_timeout),
+        )
 
     def _on_signal(self, number: int) -> None:
         self.must_stop = self.must_stop or number != signal.SIGHUP

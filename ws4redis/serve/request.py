@@ -1,0 +1,151 @@
+"""How ``serve`` takes requests off the network: each in time, of a bounded size, without a body.
+
+gevent's own handler waits for a request as long as it takes, holds headers of many megabytes, and
+reads the body of a request that nobody asked for. Here the whole head is read before it is parsed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import socket
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import gevent
+from gevent.pywsgi import WSGIHandler
+
+from ws4redis import flood
+from ws4redis.endpoint import REFUSED_HEADER
+
+logger = flood.clients.guard(logging.getLogger(__name__))
+
+HEAD_LIMIT = 2**15
+"""Bytes of a request line and its headers, as nginx and uWSGI bound them, too."""
+LINES = 100
+"""Lines of them."""
+LINGER = 1.0
+"""Seconds for which the rest of a refused request is read, so that its answer gets through."""
+READ_SIZE = 4096
+
+_END = re.compile(rb"\r?\n\r?\n")
+_LONGEST_END = 4
+_REASONS = {
+    400: "it is malformed",
+    408: "it did not end in time",
+    431: "its headers are too many or too long",
+}
+
+
+class _TooBig(Exception):
+    """The head of a request is beyond its bounds."""
+
+
+class Handler(WSGIHandler):  # type: ignore[misc]
+    """One connection that is no websocket yet.
+
+    Args:
+        timeout: Seconds for the head of the request, and for what is written to the client.
+        sock: The connection.
+        address: Where the client is.
+        server: What accepted the connection.
+    """
+
+    rfile: Any
+    content_length: int | None
+
+    # A client that does not take its answer is as usual as one that is gone.
+    ignored_socket_errors = (*WSGIHandler.ignored_socket_errors, "timed out")
+
+    def __init__(self, timeout: float, sock: Any, address: Any, server: Any) -> None:
+        super().__init__(sock, address, server, rfile=io.BytesIO())
+        self._timeout = timeout
+
+    def handle_one_request(self) -> Any:
+        """Read a request, and answer it; return whether another may follow."""
+        self.socket.settimeout(self._timeout)
+        # What came together with the request before.
+        head = bytearray(self.rfile.read())
+        try:
+            with gevent.Timeout(self._timeout, TimeoutError()):
+                is_whole = _read_head(self.socket, head)
+        except (TimeoutError, _TooBig, OSError) as error:
+            is_whole = False
+            self._give_up(error, head)
+        self.rfile = io.BufferedReader(io.BytesIO(head), max(1, len(head)))
+        return super().handle_one_request() if is_whole else None
+
+    def read_request(self, raw_requestline: str) -> bool:
+        """Parse the request. If it has a body, that is not read, and the connection ends."""
+        super().read_request(raw_requestline)
+        if self.content_length or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+            self.content_length = None
+            del self.headers["Content-Length"], self.headers["Transfer-Encoding"]
+        return True
+
+    def start_response(
+        self, status: str, headers: Sequence[tuple[str, str]], exc_info: Any = None
+    ) -> Any:
+        """Begin an answer; tell if the connection ends with it."""
+        if self.close_connection and not status.startswith("101 "):
+            headers = [*headers, ("Connection", "close")]
+        return super().start_response(status, headers, exc_info)
+
+    def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:
+        """Refuse what can't be parsed; gevent would write the request itself into the log."""
+        self._log_refusal(400)
+        return "400", _answer(400)
+
+    def _give_up(self, error: Exception, head: bytearray) -> None:
+        """Answer a client that is still there and has begun a request."""
+        if isinstance(error, _TooBig):
+            self._refuse(431)
+        elif isinstance(error, TimeoutError) and head:
+            self._refuse(408)
+
+    def _refuse(self, status: int) -> None:
+        self._log_refusal(status)
+        with contextlib.suppress(OSError), gevent.Timeout(LINGER, False):
+            self.socket.sendall(_answer(status))
+            self.socket.shutdown(socket.SHUT_WR)
+            while self.socket.recv(READ_SIZE):
+                pass
+
+    def _log_refusal(self, status: int) -> None:
+        address = self.client_address
+        client = address[0] if isinstance(address, tuple) else "unix"
+        logger.warning("Refused a request of %s with %d: %s", client, status, _REASONS[status])
+
+
+def _read_head(sock: Any, head: bytearray) -> bool:
+    """Read a request line and its headers, and what came with them; return whether all is there.
+
+    Raises:
+        _TooBig: There is too much of it.
+    """
+    searched = 0
+    while (end := _END.search(head, searched)) is None:
+        if len(head) > HEAD_LIMIT:
+            raise _TooBig
+        searched = max(0, len(head) - _LONGEST_END)
+        piece = sock.recv(READ_SIZE)
+        if not piece:
+            return False
+        head += piece
+    if end.end() > HEAD_LIMIT or head.count(b"\n", 0, end.end()) > LINES:
+        raise _TooBig
+    return True
+
+
+def _answer(status: int) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "Connection: close",
+        "Content-Length: 0",
+        f"{REFUSED_HEADER}: handshake",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
