@@ -121,6 +121,7 @@ class HookPublisher:
         while self._waiting:
             payload = RedisMessage(self._waiting.popleft())
             self._subscriber.announce = partial(self._runner.call, facility.expect_return)
+            self._subscriber.retract = partial(self._runner.call, facility.retract)
             self._call(partial(self._subscriber.publish_message, payload))
             if facility.connection is not None and facility.connection.paused:
                 facility.connection.resume()

@@ -45,8 +45,8 @@ class Recorder:
         self.batches.append(len(deliveries))
         self.deliveries += deliveries
 
-    def on_lost(self) -> None:
-        self.events.append("lost")
+    def on_lost(self, epoch: int) -> None:
+        self.events.append(f"lost {epoch}")
 
 
 def wait_for(condition: Callable[[], Any]) -> None:
@@ -156,7 +156,7 @@ def test_a_cut_link_comes_back_with_all_channels_and_tells_of_the_loss(
     bus.get(channel, answers.append)
     wait_for(lambda: answers)
     assert answers[0] is None or isinstance(answers[0], BusError)
-    wait_for(lambda: listener.events == ["connected", "lost", "connected"])
+    wait_for(lambda: listener.events == ["connected", "lost 1", "connected"])
     ask(bus, channel)
     assert redis_client.publish(channel, "x") == 1
     assert redis_client.publish("many2499", "x") == 1
@@ -174,7 +174,7 @@ def test_a_bug_in_the_listener_costs_one_batch_and_not_the_link(
     ask(bus, channel)
     listener.failure = ValueError("a bug")
     redis_client.publish(channel, "one")
-    wait_for(lambda: listener.events == ["connected", "lost", "connected"])
+    wait_for(lambda: listener.events == ["connected", "lost 1", "connected"])
     wait_for(lambda: redis_client.publish(channel, "two"))
     wait_for(lambda: listener.deliveries)
     assert listener.deliveries[-1] == (channel, b"two")

@@ -30,7 +30,11 @@ def open_link(connection_class: type[Any], options: dict[str, Any], timeout: flo
     connection = connection_class(**{**defaults, **options, **fixed})
     try:
         connection.connect()
+        # One that loads its data, or lost its master, takes connections and refuses commands.
+        connection.send_command("PING")
+        connection.read_response()
     except (redis.RedisError, OSError) as error:
+        connection.disconnect()
         raise BusError(f"Redis can't be used: {error}") from error
     # redis-py offers no public way to the socket. All answers to its greeting were read.
     link: Any = connection._sock

@@ -123,21 +123,10 @@ class Runner:
         Raises:
             BusError: Redis is away, or too much was published meanwhile.
         """
-        self.bus.wait_connected(self.options.redis_timeout)
-        facility = Facility(
-            membership,
-            dispatcher=self.dispatcher,
-            publisher=publisher or self.uplink,
-            heartbeat=self.options.heartbeat,
-            hold_limit=self.options.outbox_size,
-        )
-        facility.join()
-        try:
-            self._synchronize(facility, persisted)
-        except BaseException:
-            facility.leave()
-            raise
-        return facility
+        late = BusError("Redis did not answer in time.")
+        with gevent.Timeout(self.options.redis_timeout, late):
+            self.bus.wait_connected(self.options.redis_timeout)
+            return self._join(membership, publisher or self.uplink, persisted)
 
     def enter(self, address: str) -> None:
         """Count a websocket that is about to open; runs on the hub.
@@ -169,8 +158,8 @@ class Runner:
         """Deliver messages; called by the bus."""
         self.dispatcher.dispatch(deliveries)
 
-    def on_lost(self) -> None:
-        """Await nothing that was on its way; called by the bus."""
+    def on_lost(self, epoch: int) -> None:
+        """Await nothing that was on its way; called by the bus, once for each loss."""
         self.dispatcher.forget_returns()
 
     def _run_thread(self, ready: threading.Event) -> None:
@@ -192,6 +181,22 @@ class Runner:
         self.registry.tick()
         self.uplink.retry()
 
+    def _join(self, membership: Membership, publisher: Publisher, persisted: bool) -> Facility:
+        facility = Facility(
+            membership,
+            dispatcher=self.dispatcher,
+            publisher=publisher,
+            heartbeat=self.options.heartbeat,
+            hold_limit=self.options.outbox_size,
+        )
+        facility.join()
+        try:
+            self._synchronize(facility, persisted)
+        except BaseException:
+            facility.leave()
+            raise
+        return facility
+
     def _synchronize(self, facility: Facility, persisted: bool) -> None:
         """Wait for the persisted message of each channel, and so for its subscription."""
         missing = set(facility.membership.subscriptions)
@@ -208,8 +213,8 @@ class Runner:
 
         for channel in tuple(missing):
             self.bus.get(channel, partial(found, channel))
-        if missing and not _wait(done, self.options.redis_timeout):
-            raise BusError("Redis did not give the last messages in time.")
+        if missing:
+            done.get()
         if refused := self.bus.refused.intersection(facility.membership.subscriptions):
             raise BusError(f"Redis refuses to subscribe {sorted(refused)}.")
         if facility.handover.overflowed:
@@ -221,14 +226,6 @@ class Runner:
         self.bus.stop()
         self._timer.stop()
         self._stopped.set()
-
-
-def _wait(done: Any, timeout: float) -> bool:
-    try:
-        done.get(timeout=timeout)
-    except gevent.Timeout:
-        return False
-    return True
 
 
 def _fulfil(
