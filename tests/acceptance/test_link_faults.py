@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ class Site:
         self.network = network
         self.redis = own_redis
         self._open = open_websocket
-        self.clients = [open_websocket(server.url(f"foo?{BOTH}")) for _ in range(2)]
+        self.clients = [self.open(f"foo?{BOTH}") for _ in range(2)]
         # A server may have several processes, and each has its link.
         self.links = self.listening()
 
@@ -56,7 +57,7 @@ class Site:
     def refuses(self) -> None:
         """A new websocket gets a 503 that says when to come again, and nothing of Redis."""
         with pytest.raises(InvalidStatus) as refused:
-            self._open(self.server.url("new?subscribe-broadcast"), open_timeout=PATIENCE)
+            self.open("new?subscribe-broadcast")
         response = refused.value.response
         assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
         assert response.body == b"Try again later.\n"
@@ -72,34 +73,32 @@ class Site:
             return
         assert "an ordinary page" in self.page()
 
-    def publishing_fails(self) -> str:
+    def publishing_fails(self, expire: int = 0) -> str:
         """A publisher gets the documented error, soon; return its text."""
         if self.server.kind != "serve":
             answer = self.page("/publish/foo")
             assert answer.startswith("HTTP/1.1 503 "), answer
             assert "could not be used" in answer
-        return self._failure()
-
-    def _failure(self) -> str:
         failures: list[BaseException] = []
 
         def publish() -> None:
             try:
-                self.publish("never")
+                self.publish("never", expire)
             except BaseException as error:
                 failures.append(error)
 
         thread = threading.Thread(target=publish, daemon=True)
         thread.start()
         thread.join(PATIENCE)
-        assert [type(failure) for failure in failures] == [BusError]
+        assert [type(failure) for failure in failures] == [BusError], failures
+        assert str(failures[0]).startswith("Redis at 127.0.0.1:")
         return str(failures[0])
 
-    def publish(self, text: str) -> int | None:
+    def publish(self, text: str, expire: int = 0) -> int | None:
         with override_settings(
             WS4REDIS_CONNECTION=self.network.url, WS4REDIS_REDIS_TIMEOUT=TIMEOUT
         ):
-            return RedisPublisher(facility="foo", broadcast=True).publish_message(text, expire=0)
+            return RedisPublisher(facility="foo", broadcast=True).publish_message(text, expire)
 
     def recovers(self) -> None:
         """Everything works again, for the websockets that were open and for new ones."""
@@ -108,13 +107,17 @@ class Site:
         assert [receive(client) for client in self.clients] == ["live again"] * 2
         self.clients[0].send("from a client")
         assert receive(self.clients[1]) == "from a client"
-        wait_for(self._opens)
+        wait_for(self.opens)
         self.pages_stay()
         assert "Traceback" not in self.server.log, self.server.log
 
-    def _opens(self) -> bool:
+    def open(self, address: str) -> Any:
+        return self._open(self.server.url(address), open_timeout=PATIENCE)
+
+    def opens(self) -> bool:
+        """Return whether a new websocket can be opened."""
         try:
-            self._open(self.server.url("new?subscribe-broadcast")).close()
+            self.open("new?subscribe-broadcast").close()
         except InvalidStatus:
             return False
         return True
@@ -164,8 +167,217 @@ def test_a_silent_link(kind: str, site: Start) -> None:
         running.refuses()
         running.pages_stay()
         running.publishing_fails()
-        running.said("The link to Redis broke")
+        running.said("The link to Redis broke (Redis did not answer for 5 s)")
         running.refuses()
         running.network.resume()
+        running.said("Redis is back")
+        running.recovers()
+
+
+@pytest.mark.parametrize("way", ["requests", "answers"])
+def test_a_link_that_is_silent_in_one_direction(way: str, site: Start) -> None:
+    with site() as running:
+        running.network.stall(getattr(running.network, way))
+        running.refuses()
+        running.publishing_fails()
+        running.said("The link to Redis broke (Redis did not answer for 5 s)")
+        running.network.resume()
+        running.said("Redis is back")
+        running.recovers()
+
+
+def test_a_slow_link(site: Start) -> None:
+    with site() as running:
+        running.network.answers.delay = TIMEOUT / 5
+        running.recovers()
+        running.network.answers.delay = 3 * TIMEOUT
+        running.refuses()
+        running.publishing_fails()
+        running.network.answers.delay = 0
+        running.recovers()
+        assert "The link to Redis broke" not in running.server.log
+
+
+@pytest.mark.parametrize("kind", MAIN)
+def test_redis_restarts(kind: str, site: Start) -> None:
+    with site(kind) as running:
+        running.redis.stop()
+        attempts = running.network.accepted
+        wait_for(lambda: running.network.accepted > attempts + 4 * running.links)
+        running.refuses()
+        running.pages_stay()
+        running.publishing_fails()
+        running.redis.start()
+        running.said("Redis is back", running.links)
+        running.recovers()
+        assert running.server.log.count("The link to Redis broke") == running.links
+        assert running.server.log.count("Redis is back") == running.links
+        assert running.server.log.count("Trying again") <= 2 * running.links
+
+
+def test_what_clients_send_while_redis_loads_its_data_is_published_afterwards(
+    site: Start,
+) -> None:
+    with site(WS4REDIS_EXPIRE=60) as running:
+        with running.admin() as admin:
+            for number in range(50):
+                admin.set(f"key{number}", os.urandom(3000))
+            admin.save()
+        running.redis.stop()
+        running.said("The link to Redis broke")
+        running.clients[0].send("sent meanwhile")
+        slowly = ["--key-load-delay", "1000000", "--loading-process-events-interval-bytes", "1024"]
+        running.redis.start(*slowly)
+        running.said("loading the dataset")
+        running.refuses()
+        assert "loading" in running.publishing_fails()
+        with running.admin() as admin:
+            admin.config_set("key-load-delay", 0)
+        running.said("Redis is back")
+        assert receive(running.clients[1]) == "sent meanwhile"
+        running.recovers()
+
+
+@pytest.mark.parametrize("kind", MAIN)
+@pytest.mark.parametrize("type_", ["pubsub", "normal"])
+def test_an_administrator_kills_the_connections(kind: str, type_: str, site: Start) -> None:
+    with site(kind) as running:
+        assert running.publish("before") == running.links
+        assert [receive(client) for client in running.clients] == ["before"] * 2
+        with running.admin() as admin:
+            admin.client_kill_filter(_type=type_)
+            if type_ == "pubsub":
+                running.said("Redis is back")
+        running.recovers()
+
+
+def test_redis_gives_up_a_link_that_does_not_read(site: Start) -> None:
+    with site() as running, running.admin() as admin:
+        admin.config_set("client-output-buffer-limit", "pubsub 100kb 0 0")
+        running.network.stall(running.network.answers)
+        # More than the kernel holds.
+        wait_for(lambda: admin.publish("broadcast:foo", "x" * 1_000_000) == 0)
+        running.network.resume()
+        running.said("Redis is back")
+        wait_for(lambda: running.listening() == running.links)
+        admin.publish("broadcast:foo", "after the flood")
+        for client in running.clients:
+            wait_for(lambda client=client: receive(client) == "after the flood")
+        running.recovers()
+
+
+REFUSED_WRITES = {
+    "replica": ("READONLY", ("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    "min-replicas": (
+        "NOREPLICAS",
+        ("CONFIG", "SET", "min-replicas-to-write", "1"),
+        ("CONFIG", "SET", "min-replicas-to-write", "0"),
+    ),
+    "full": (
+        "OOM",
+        ("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction"),
+        ("CONFIG", "SET", "maxmemory", "0"),
+    ),
+    "acl": ("NOPERM", ("ACL", "SETUSER", "default", "-set"), ("ACL", "SETUSER", "default", "+set")),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED_WRITES)
+def test_redis_refuses_to_persist(fault: str, site: Start) -> None:
+    code, begin, end = REFUSED_WRITES[fault]
+    with site(WS4REDIS_EXPIRE=60) as running, running.admin() as admin:
+        sender, other = running.clients
+        admin.execute_command(*begin)
+        running.publishing_fails(expire=60)
+        for _ in range(100):
+            sender.send("refused")
+        running.said(f"Redis refused a command: {code}")
+        # What is not persisted is delivered, and who is new may listen.
+        wait_for(running.opens)
+        assert running.publish("not persisted") == 1
+        assert [receive(client) for client in running.clients] == ["not persisted"] * 2
+        admin.execute_command(*end)
+        # The refused messages are not awaited any more: this is somebody else's.
+        other.send("refused")
+        assert receive(sender) == "refused"
+        running.recovers()
+        assert running.server.log.count("Redis refused a command") == 1
+
+
+def test_a_master_that_is_lost_with_all_data(site: Start) -> None:
+    with site() as running, running.admin() as admin:
+        admin.config_set("replica-serve-stale-data", "no")
+        admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+        running.refuses()
+        assert "MASTERDOWN" in running.publishing_fails(expire=60)
+        admin.execute_command("REPLICAOF", "NO", "ONE")
+        running.recovers()
+
+
+@pytest.mark.parametrize("kind", MAIN)
+def test_a_password_is_set_meanwhile(kind: str, site: Start) -> None:
+    with site(kind) as running, running.admin() as admin:
+        admin.config_set("requirepass", "secret")
+        admin.client_kill_filter(_type="pubsub")
+        admin.client_kill_filter(_type="normal", skipme=True)
+        running.said("uthentication required", running.links)
+        running.refuses()
+        running.pages_stay()
+        running.publishing_fails()
+        admin.config_set("requirepass", "")
+        running.said("Redis is back", running.links)
+        running.recovers()
+
+
+def test_a_channel_is_forbidden_and_allowed_again(site: Start) -> None:
+    with site() as running, running.admin() as admin:
+        bystander = running.open("allowed?subscribe-broadcast")
+        admin.execute_command("ACL", "SETUSER", "default", "resetchannels", "&broadcast:allowed")
+        running.said("Redis refused a command: NOPERM")
+        # Its channel was named in the same command as the forbidden one.
+        wait_for(lambda: admin.publish("broadcast:allowed", "still here"))
+        assert receive(bystander) == "still here"
+        running.refuses()
+        running.publishing_fails()
+        admin.execute_command("ACL", "SETUSER", "default", "allchannels")
+        running.recovers()
+        assert running.server.log.count("Redis refused a command") == 1
+
+
+@pytest.mark.parametrize("kind", MAIN)
+def test_redis_takes_no_more_clients(kind: str, site: Start) -> None:
+    with site(kind) as running, running.admin() as admin:
+        admin.config_set("maxclients", 1)
+        admin.client_kill_filter(_type="pubsub")
+        admin.client_kill_filter(_type="normal", skipme=True)
+        running.said("Trying again", running.links)
+        running.refuses()
+        running.pages_stay()
+        running.publishing_fails()
+        admin.config_set("maxclients", 1000)
+        running.said("Redis is back", running.links)
+        running.recovers()
+
+
+GARBLED: dict[str, Callable[[bytes], bytes]] = {
+    "inserted": lambda data: b"\x00\xffjunk" + data,
+    "flipped": lambda data: bytes(byte ^ 0x15 for byte in data),
+    "one answer too many": lambda data: b"+OK\r\n" + data,
+    "another kind": lambda data: b"+OK\r\n",
+    "without an end": lambda data: b"$99999999\r\n" + data,
+    "cut short": lambda data: data[: len(data) // 2],
+}
+
+
+@pytest.mark.parametrize("damage", GARBLED)
+def test_garbled_answers(damage: str, site: Start) -> None:
+    with site() as running:
+        running.network.answers.change = GARBLED[damage]
+        running.refuses()
+        running.said("The link to Redis broke")
+        running.refuses()
+        running.pages_stay()
+        running.publishing_fails()
+        running.network.answers.change = None
         running.said("Redis is back")
         running.recovers()
