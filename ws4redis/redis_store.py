@@ -149,7 +149,8 @@ class RedisStore:
             return sum(self._publish_chunk(chunk, payload, seconds) for chunk in chunks)
 
     def _publish_chunk(self, channels: list[str], payload: bytes, seconds: int) -> int:
-        pipeline = self._connection.pipeline(transaction=True)
+        # A transaction without a command that writes would be refused by a Redis that is full.
+        pipeline = self._connection.pipeline(transaction=bool(seconds))
         for channel in channels:
             if seconds:
                 pipeline.set(channel, payload, ex=seconds)

@@ -92,6 +92,7 @@ class Site:
         thread.join(PATIENCE)
         assert [type(failure) for failure in failures] == [BusError], failures
         assert str(failures[0]).startswith("Redis at 127.0.0.1:")
+        assert "never" not in str(failures[0])
         return str(failures[0])
 
     def publish(self, text: str, expire: int = 0) -> int | None:
@@ -220,13 +221,12 @@ def test_what_clients_send_while_redis_loads_its_data_is_published_afterwards(
 ) -> None:
     with site(WS4REDIS_EXPIRE=60) as running:
         with running.admin() as admin:
-            for number in range(50):
-                admin.set(f"key{number}", os.urandom(3000))
+            admin.mset({f"key{number}": os.urandom(1500) for number in range(2000)})
             admin.save()
         running.redis.stop()
         running.said("The link to Redis broke")
         running.clients[0].send("sent meanwhile")
-        slowly = ["--key-load-delay", "1000000", "--loading-process-events-interval-bytes", "1024"]
+        slowly = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"]
         running.redis.start(*slowly)
         running.said("loading the dataset")
         running.refuses()
@@ -278,7 +278,7 @@ REFUSED_WRITES = {
         ("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "noeviction"),
         ("CONFIG", "SET", "maxmemory", "0"),
     ),
-    "acl": ("NOPERM", ("ACL", "SETUSER", "default", "-set"), ("ACL", "SETUSER", "default", "+set")),
+    "acl": ("ERR", ("ACL", "SETUSER", "default", "-set"), ("ACL", "SETUSER", "default", "+set")),
 }
 
 
@@ -309,7 +309,7 @@ def test_a_master_that_is_lost_with_all_data(site: Start) -> None:
         admin.config_set("replica-serve-stale-data", "no")
         admin.execute_command("REPLICAOF", "127.0.0.1", "1")
         running.refuses()
-        assert "MASTERDOWN" in running.publishing_fails(expire=60)
+        running.publishing_fails(expire=60)
         admin.execute_command("REPLICAOF", "NO", "ONE")
         running.recovers()
 
@@ -320,7 +320,7 @@ def test_a_password_is_set_meanwhile(kind: str, site: Start) -> None:
         admin.config_set("requirepass", "secret")
         admin.client_kill_filter(_type="pubsub")
         admin.client_kill_filter(_type="normal", skipme=True)
-        running.said("uthentication required", running.links)
+        running.said("Redis can't be used", running.links)
         running.refuses()
         running.pages_stay()
         running.publishing_fails()

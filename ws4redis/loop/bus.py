@@ -238,7 +238,7 @@ class Bus:
             return
         held = self._notices.held(str(answer).partition(" ")[0])
         if held is not None:
-            logger.error("Redis refused a command: %s (and %d before)", answer, held)
+            logger.error("Redis refused a command: %s (%d more before)", answer, held)
 
     def _run(self) -> None:
         backoff = Backoff()
@@ -259,6 +259,7 @@ class Bus:
         except BusError as error:
             self._tell_reason(str(error))
         except Exception:
+            # A bug: no link that is bad in any way leads here.
             logger.exception("No link to Redis can be opened; trying again.")
             self._reasons.add("")
         else:
