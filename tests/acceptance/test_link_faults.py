@@ -230,7 +230,7 @@ def test_what_clients_send_while_redis_loads_its_data_is_published_afterwards(
         running.redis.start(*slowly)
         running.said("loading the dataset")
         running.refuses()
-        assert "loading" in running.publishing_fails()
+        assert "loading" in running.publishing_fails(expire=60)
         with running.admin() as admin:
             admin.config_set("key-load-delay", 0)
         running.said("Redis is back")
