@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 CHUNK = 1000
 """Channels in one transaction of Redis, which holds up everybody else for about a millisecond."""
+CHUNK_BYTES = 4 * 2**20
+"""Bytes of messages in one transaction, which a loop that follows all channels gets at once. With
+more than the ``client-output-buffer-limit``, by default 32 MB, Redis would cut its link."""
 
 
 class RedisMessage(bytes):
@@ -86,7 +89,7 @@ class RedisStore:
     ) -> int | None:
         """Publish a message on all channels, and persist it.
 
-        Each thousand channels take one round trip. On each of them the message is persisted before
+        Each thousand channels take one round trip, fewer of a large message. On each of them the message is persisted before
         it is published, atomically.
 
         Args:
@@ -144,7 +147,7 @@ class RedisStore:
             logger.exception("A message was not published after the commit")
 
     def _publish(self, payload: bytes, seconds: int) -> int:
-        chunks = _chunks(self._publishers)
+        chunks = _chunks(self._publishers, max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1))))
         with bus_errors(self._connection):
             return sum(self._publish_chunk(chunk, payload, seconds) for chunk in chunks)
 
@@ -159,9 +162,9 @@ class RedisStore:
         return sum(answers[1::2] if seconds else answers)
 
 
-def _chunks(channels: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(channels: Iterable[str], length: int) -> Iterator[list[str]]:
     remaining = iter(channels)
-    while chunk := list(islice(remaining, CHUNK)):
+    while chunk := list(islice(remaining, length)):
         yield chunk
 
 
