@@ -132,6 +132,10 @@ class HookPublisher:
     def _call(self, hook: Callable[[], Any]) -> None:
         try:
             self._runner.offload(self._framed, hook)
+        except BusError as error:
+            # No bug of the site: one line is enough for each message during an outage.
+            self._runner.metrics.event("hooks.failed")
+            logger.error("%s failed: %s", type(self._subscriber).__qualname__, error)
         except Exception:
             self._runner.metrics.event("hooks.failed")
             logger.exception("%s failed", type(self._subscriber).__qualname__)
@@ -167,6 +171,10 @@ class OwnSource:
         try:
             while not self._websocket.closed:
                 self._forward_one()
+        except redis.RedisError as error:
+            name = type(self._subscriber).__qualname__
+            logger.error("%s lost its own connection to Redis: %s", name, error)
+            self._websocket.close(CloseCode.INTERNAL_ERROR)
         except Exception:
             logger.exception("%s.parse_response failed", type(self._subscriber).__qualname__)
             self._websocket.close(CloseCode.INTERNAL_ERROR)

@@ -89,8 +89,8 @@ class RedisStore:
     ) -> int | None:
         """Publish a message on all channels, and persist it.
 
-        Each thousand channels take one round trip, fewer of a large message. On each of them the message is persisted before
-        it is published, atomically.
+        Each thousand channels take one round trip, fewer of them if the message is large. On each
+        of them the message is persisted before it is published, atomically.
 
         Args:
             message: A ``RedisMessage``, str or bytes; a dictionary or list is sent as JSON.

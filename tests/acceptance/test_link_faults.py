@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 from django.test import override_settings
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.acceptance.test_facility import receive
 from tests.raw import RawClient
@@ -105,12 +105,15 @@ class Site:
         """Everything works again, for the websockets that were open and for new ones."""
         wait_for(lambda: self.listening() == self.links)
         assert self.publish("live again") == self.links
-        assert [receive(client) for client in self.clients] == ["live again"] * 2
+        assert [self._receive(client) for client in self.clients] == ["live again"] * 2
         self.clients[0].send("from a client")
-        assert receive(self.clients[1]) == "from a client"
+        assert self._receive(self.clients[1]) == "from a client"
         wait_for(self.opens)
         self.pages_stay()
         assert "Traceback" not in self.server.log, self.server.log
+
+    def _receive(self, client: Any) -> Any:
+        return next(each for each in iter(lambda: receive(client), None) if each != "meanwhile")
 
     def open(self, address: str) -> Any:
         return self._open(self.server.url(address), open_timeout=PATIENCE)
@@ -165,6 +168,8 @@ def test_a_cut_link_with_nobody_there(kind: str, reset: bool, site: Start) -> No
 def test_a_silent_link(kind: str, site: Start) -> None:
     with site(kind) as running:
         running.network.stall()
+        # It may be lost, or arrive late; it closes nothing.
+        running.clients[0].send("meanwhile")
         running.refuses()
         running.pages_stay()
         running.publishing_fails()
@@ -357,6 +362,37 @@ def test_redis_takes_no_more_clients(kind: str, site: Start) -> None:
         admin.config_set("maxclients", 1000)
         running.said("Redis is back", running.links)
         running.recovers()
+
+
+def test_a_subscriber_that_can_not_publish(site: Start) -> None:
+    with site(WS4REDIS_SUBSCRIBER="tests.subscribers.Counting") as running:
+        sender, other = running.clients
+        running.network.refuse()
+        running.network.cut()
+        sender.send("same")
+        running.said("Counting failed")
+        running.network.allow()
+        running.said("Redis is back")
+        # The one that was not published is not awaited: this is somebody else's.
+        wait_for(lambda: running.listening() == 1)
+        running.publish("same 3")
+        assert [receive(sender), receive(other)] == ["same 3"] * 2
+        assert "Traceback" not in running.server.log
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
+def test_a_subscriber_that_reads_by_itself(reset: bool, site: Start) -> None:
+    with site(WS4REDIS_SUBSCRIBER="tests.subscribers.Translating") as running:
+        running.publish("heard")
+        assert [receive(client) for client in running.clients] == ["HEARD"] * 2
+        running.network.cut(reset=reset)
+        for client in running.clients:
+            with pytest.raises(ConnectionClosed):
+                receive(client)
+            assert client.close_code == 1011
+        wait_for(running.opens)
+        assert "Translating lost its own connection to Redis" in running.server.log
+        assert "Traceback" not in running.server.log
 
 
 GARBLED: dict[str, Callable[[bytes], bytes]] = {
