@@ -180,7 +180,16 @@ class OwnSource:
             self._websocket.close(CloseCode.INTERNAL_ERROR)
         finally:
             OwnSource.running -= 1
+            self._release()
+
+    def _release(self) -> None:
+        try:
             self._subscriber.release()
+        except redis.RedisError as error:
+            # Its connection is lost, and with it what was to be given up.
+            logger.debug("%s.release: %s", type(self._subscriber).__qualname__, error)
+        except Exception:
+            logger.exception("%s.release failed", type(self._subscriber).__qualname__)
 
     def _forward_one(self) -> None:
         try:

@@ -385,11 +385,13 @@ def test_a_subscriber_that_reads_by_itself(reset: bool, site: Start) -> None:
     with site(WS4REDIS_SUBSCRIBER="tests.subscribers.Translating") as running:
         running.publish("heard")
         assert [receive(client) for client in running.clients] == ["HEARD"] * 2
+        running.network.refuse()
         running.network.cut(reset=reset)
         for client in running.clients:
             with pytest.raises(ConnectionClosed):
                 receive(client)
             assert client.close_code == 1011
+        running.network.allow()
         wait_for(running.opens)
         assert "Translating lost its own connection to Redis" in running.server.log
         assert "Traceback" not in running.server.log
