@@ -51,11 +51,13 @@ class RedisServer:
         self.url = f"unix://{self.path}?db=0"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *arguments: str) -> None:
+        """Start it; one with arguments of a test's own is not waited for."""
         command = [redis_executable(), "--port", "0", "--unixsocket", str(self.path)]
-        command += ["--save", "", "--dir", str(self.path.parent)]
+        command += ["--save", "", "--dir", str(self.path.parent), *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wait_for(self.answers)
+        if not arguments:
+            wait_for(self.answers)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process is not None:

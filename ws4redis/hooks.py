@@ -123,6 +123,7 @@ class HookPublisher:
         while self._waiting:
             payload = RedisMessage(self._waiting.popleft())
             self._subscriber.announce = partial(self._runner.call, facility.expect_return)
+            self._subscriber.retract = partial(self._runner.call, facility.retract)
             self._call(partial(self._subscriber.publish_message, payload))
             if facility.connection is not None and facility.connection.paused:
                 facility.connection.resume()
@@ -133,6 +134,10 @@ class HookPublisher:
     def _call(self, hook: Callable[[], Any]) -> None:
         try:
             self._runner.offload(self._framed, hook)
+        except BusError as error:
+            # No bug of the site: one line is enough for each message during an outage.
+            self._runner.metrics.event("hooks.failed")
+            logger.error("%s failed: %s", type(self._subscriber).__qualname__, error)
         except Exception:
             self._runner.metrics.event("hooks.failed")
             logger.exception("%s failed", type(self._subscriber).__qualname__)
@@ -168,12 +173,25 @@ class OwnSource:
         try:
             while not self._websocket.closed:
                 self._forward_one()
+        except redis.RedisError as error:
+            name = type(self._subscriber).__qualname__
+            logger.error("%s lost its own connection to Redis: %s", name, error)
+            self._websocket.close(CloseCode.INTERNAL_ERROR)
         except Exception:
             logger.exception("%s.parse_response failed", type(self._subscriber).__qualname__)
             self._websocket.close(CloseCode.INTERNAL_ERROR)
         finally:
             OwnSource.running -= 1
+            self._release()
+
+    def _release(self) -> None:
+        try:
             self._subscriber.release()
+        except redis.RedisError as error:
+            # Its connection is lost, and with it what was to be given up.
+            logger.debug("%s.release: %s", type(self._subscriber).__qualname__, error)
+        except Exception:
+            logger.exception("%s.release failed", type(self._subscriber).__qualname__)
 
     def _forward_one(self) -> None:
         try:

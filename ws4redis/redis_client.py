@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from ws4redis.conf import get_settings, redis_options
 from ws4redis.exceptions import BusError
+from ws4redis.loop.link import describe
 
 MAX_CONNECTIONS = 2**16
 """Connections of the pool; each thread that talks to Redis needs one for that moment."""
@@ -46,8 +47,13 @@ def bus_errors(connection: Any) -> Iterator[None]:
     """
     try:
         yield
-    except (redis.RedisError, OSError) as error:
-        raise BusError(f"Redis at {address_of(connection)} could not be used: {error}") from error
+    except Exception as error:
+        if not isinstance(error, (redis.RedisError, OSError)):
+            # redis-py did not see that its connection is out of step: it must not be used again.
+            connection.connection_pool.disconnect(inuse_connections=False)
+        raise BusError(
+            f"Redis at {address_of(connection)} could not be used: {describe(error)}."
+        ) from error
 
 
 def address_of(connection: Any) -> str:

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 CHUNK = 1000
 """Channels in one transaction of Redis, which holds up everybody else for about a millisecond."""
+CHUNK_BYTES = 4 * 2**20
+"""Bytes of messages in one transaction, which a loop that follows all channels gets at once. With
+more than the ``client-output-buffer-limit``, by default 32 MB, Redis would cut its link."""
 
 
 class RedisMessage(bytes):
@@ -86,8 +89,8 @@ class RedisStore:
     ) -> int | None:
         """Publish a message on all channels, and persist it.
 
-        Each thousand channels take one round trip. On each of them the message is persisted before
-        it is published, atomically.
+        Each thousand channels take one round trip, fewer of them if the message is large. On each
+        of them the message is persisted before it is published, atomically.
 
         Args:
             message: A ``RedisMessage``, str or bytes; a dictionary or list is sent as JSON.
@@ -144,12 +147,13 @@ class RedisStore:
             logger.exception("A message was not published after the commit")
 
     def _publish(self, payload: bytes, seconds: int) -> int:
-        chunks = _chunks(self._publishers)
+        chunks = _chunks(self._publishers, max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1))))
         with bus_errors(self._connection):
             return sum(self._publish_chunk(chunk, payload, seconds) for chunk in chunks)
 
     def _publish_chunk(self, channels: list[str], payload: bytes, seconds: int) -> int:
-        pipeline = self._connection.pipeline(transaction=True)
+        # A transaction without a command that writes would be refused by a Redis that is full.
+        pipeline = self._connection.pipeline(transaction=bool(seconds))
         for channel in channels:
             if seconds:
                 pipeline.set(channel, payload, ex=seconds)
@@ -158,9 +162,9 @@ class RedisStore:
         return sum(answers[1::2] if seconds else answers)
 
 
-def _chunks(channels: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(channels: Iterable[str], length: int) -> Iterator[list[str]]:
     remaining = iter(channels)
-    while chunk := list(islice(remaining, CHUNK)):
+    while chunk := list(islice(remaining, length)):
         yield chunk
 
 

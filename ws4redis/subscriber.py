@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ws4redis.conf import get_settings
+from ws4redis.exceptions import BusError
 from ws4redis.redis_store import SELF, RedisMessage, RedisStore
 
 
@@ -78,6 +79,8 @@ class RedisSubscriber(RedisStore):
 
     announce: Callable[[bytes], object] | None = None
     """Is told each payload just before it is published; set by the loop."""
+    retract: Callable[[bytes], object] | None = None
+    """Is told each payload that could not be published; set by the loop."""
 
     def __init__(self, connection: Any) -> None:
         super().__init__(connection)
@@ -134,7 +137,12 @@ class RedisSubscriber(RedisStore):
     def _publish(self, payload: bytes, seconds: int) -> int:
         if self.announce is not None:
             self.announce(payload)
-        return super()._publish(payload, seconds)
+        try:
+            return super()._publish(payload, seconds)
+        except BusError:
+            if self.retract is not None:
+                self.retract(payload)
+            raise
 
     def _named(
         self, action: str, request: Any, facility: str, channels: Sequence[str]

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from random import Random
 from typing import Any
 
 import gevent
 import pytest
 import redis
+from django.test import override_settings
 
 from tests.servers import RedisServer
+from tests.tcp_proxy import TcpProxy
 from tests.waiting import PATIENCE
 from ws4redis.conf import redis_options
 from ws4redis.exceptions import BusError
-from ws4redis.loop.bus import Bus
+from ws4redis.loop.bus import REASONS_LIMIT, Bus
 from ws4redis.loop.handover import Delivery
 from ws4redis.loop.link import open_link
 from ws4redis.metrics import Metrics
+from ws4redis.publisher import RedisPublisher
 
 _numbers = itertools.count()
 
@@ -45,8 +50,8 @@ class Recorder:
         self.batches.append(len(deliveries))
         self.deliveries += deliveries
 
-    def on_lost(self) -> None:
-        self.events.append("lost")
+    def on_lost(self, epoch: int) -> None:
+        self.events.append(f"lost {epoch}")
 
 
 def wait_for(condition: Callable[[], Any]) -> None:
@@ -76,9 +81,14 @@ def listener() -> Recorder:
 
 
 @pytest.fixture
-def bus(redis_server: Any, listener: Recorder) -> Iterator[Bus]:
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def bus(redis_server: Any, listener: Recorder, metrics: Metrics) -> Iterator[Bus]:
     connection_class, options = redis_options(redis_server.url)
-    bus = Bus(lambda: open_link(connection_class, options, 2.0), listener, Metrics())
+    bus = Bus(lambda: open_link(connection_class, options, 2.0), listener, metrics)
     bus.start()
     bus.wait_connected(PATIENCE)
     yield bus
@@ -156,10 +166,61 @@ def test_a_cut_link_comes_back_with_all_channels_and_tells_of_the_loss(
     bus.get(channel, answers.append)
     wait_for(lambda: answers)
     assert answers[0] is None or isinstance(answers[0], BusError)
-    wait_for(lambda: listener.events == ["connected", "lost", "connected"])
+    wait_for(lambda: listener.events == ["connected", "lost 1", "connected"])
     ask(bus, channel)
     assert redis_client.publish(channel, "x") == 1
     assert redis_client.publish("many2499", "x") == 1
+
+
+def test_each_loss_is_told_once_with_its_number_and_counted(
+    bus: Bus, listener: Recorder, metrics: Metrics, redis_client: redis.Redis
+) -> None:
+    for number in range(1, 4):
+        (client,) = loop_clients(redis_client)
+        redis_client.client_kill_filter(_id=client["id"])
+        wait_for(lambda number=number: listener.events.count("connected") == number + 1)
+    told = ["connected", "lost 1", "connected", "lost 2", "connected", "lost 3", "connected"]
+    assert listener.events == told
+    assert bus.epoch == metrics.values["bus.lost"] == 3
+    assert metrics.values["bus.restored"] == 4
+
+
+def test_one_forbidden_channel_does_not_take_the_others_with_it(
+    bus: Bus, listener: Recorder, channel: bytes, redis_client: redis.Redis
+) -> None:
+    forbidden = b"not-" + channel
+    listener.wanted = [channel, forbidden]
+    for wanted in listener.wanted:
+        bus.subscribe(wanted)
+    ask(bus, channel)
+    redis_client.execute_command("ACL", "SETUSER", "default", "resetchannels", b"&" + channel)
+    try:
+        wait_for(lambda: bus.refused == {forbidden})
+        wait_for(lambda: redis_client.publish(channel, "x"))
+        # Nobody wants it any more: it is not remembered for ever.
+        listener.wanted = [channel]
+        wait_for(lambda: not bus.refused)
+    finally:
+        redis_client.execute_command("ACL", "SETUSER", "default", "allchannels")
+
+
+def test_a_large_message_to_many_does_not_overflow_what_redis_holds_for_the_link(
+    bus: Bus, listener: Recorder, channel: bytes, redis_server: RedisServer
+) -> None:
+    users = [f"{channel.decode()}-{number}" for number in range(1000)]
+    listener.wanted = [f"user:{user}:big".encode() for user in users]
+    for wanted in listener.wanted:
+        bus.subscribe(wanted)
+    ask(bus, channel)
+    message = b"x" * 100_000
+
+    def publish() -> int | None:
+        return RedisPublisher(facility="big", users=users).publish_message(message, expire=5)
+
+    with override_settings(WS4REDIS_CONNECTION=redis_server.url, WS4REDIS_REDIS_TIMEOUT=PATIENCE):
+        assert gevent.get_hub().threadpool.apply(publish) == 1000
+    wait_for(lambda: len(listener.deliveries) == 1000 or bus.epoch)
+    assert bus.epoch == 0
 
 
 def test_a_bug_in_the_listener_costs_one_batch_and_not_the_link(
@@ -174,7 +235,7 @@ def test_a_bug_in_the_listener_costs_one_batch_and_not_the_link(
     ask(bus, channel)
     listener.failure = ValueError("a bug")
     redis_client.publish(channel, "one")
-    wait_for(lambda: listener.events == ["connected", "lost", "connected"])
+    wait_for(lambda: listener.events == ["connected", "lost 1", "connected"])
     wait_for(lambda: redis_client.publish(channel, "two"))
     wait_for(lambda: listener.deliveries)
     assert listener.deliveries[-1] == (channel, b"two")
@@ -207,6 +268,73 @@ def test_without_a_link_everything_says_so(listener: Recorder) -> None:
     bus.get(b"x", answers.append)
     assert isinstance(answers[0], BusError)
     assert not bus.publish([b"x"], b"x", 0)
+    bus.stop()
+
+
+def test_nobody_waits_for_a_redis_that_is_known_to_be_away(listener: Recorder) -> None:
+    def fail() -> Any:
+        raise BusError("Redis is away.")
+
+    bus = Bus(fail, listener, Metrics())
+    bus.start()
+    late: list[bool] = []
+    with pytest.raises(BusError):
+        bus.wait_connected(0.5)
+    timer = gevent.spawn_later(0.25, late.append, True)
+    with pytest.raises(BusError):
+        bus.wait_connected(0.5)
+    assert not late
+    timer.kill()
+    bus.stop()
+
+
+def test_an_outage_is_told_of_in_few_lines(
+    listener: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts: list[int] = []
+
+    def fail() -> Any:
+        attempts.append(len(attempts))
+        raise BusError(f"Redis is away for reason {attempts[-1]}.")
+
+    bus = Bus(fail, listener, Metrics())
+    bus.start()
+    wait_for(lambda: len(attempts) > 2 * REASONS_LIMIT)
+    bus.stop()
+    assert len([each for each in caplog.records if each.levelname == "ERROR"]) == REASONS_LIMIT
+
+
+@pytest.fixture
+def network(redis_server: RedisServer) -> Iterator[TcpProxy]:
+    with TcpProxy(redis_server.path) as proxy:
+        yield proxy
+
+
+def garble(random: Random, data: bytes) -> bytes:
+    """Change a byte, drop one, or insert one."""
+    place = random.randrange(len(data))
+    middle = random.choice([b"", bytes([random.randrange(256)]), data[place : place + 1] * 2])
+    return data[:place] + middle + data[place + 1 :]
+
+
+def test_whatever_redis_says_the_link_comes_back(
+    network: TcpProxy, redis_client: redis.Redis, listener: Recorder, channel: bytes
+) -> None:
+    random = Random(channel)
+    listener.wanted = [channel]
+    connection_class, options = redis_options(network.url)
+    bus = Bus(lambda: open_link(connection_class, options, 0.2), listener, Metrics())
+    bus.start()
+    bus.wait_connected(PATIENCE)
+    network.answers.change = partial(garble, random)
+    for number in range(300):
+        redis_client.publish(channel, f"garbled {number}")
+        bus.get(channel, lambda answer: None)
+        gevent.sleep(0.002)
+    network.answers.change = None
+    network.cut()
+    wait_for(lambda: redis_client.publish(channel, "whole"))
+    wait_for(lambda: (channel, b"whole") in listener.deliveries)
     bus.stop()
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import socket
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -25,7 +25,9 @@ from gevent.event import Event
 from gevent.socket import wait_read, wait_write
 
 from ws4redis.exceptions import BusError
+from ws4redis.loop.backoff import Backoff
 from ws4redis.loop.handover import Delivery
+from ws4redis.loop.notices import Notices
 from ws4redis.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -35,10 +37,15 @@ OUTGOING_LIMIT = 8 * 2**20
 """Bytes of commands that may wait for a slow Redis."""
 SUBSCRIBE_CHUNK = 1000
 """Channels named in one SUBSCRIBE command after a reconnect."""
-CHECK_INTERVAL = 5.0
-"""Seconds between two checks whether a silent Redis is still there."""
-MIN_BACKOFF, MAX_BACKOFF = 0.05, 2.0
-"""Seconds between two attempts to connect; the delay doubles and is drawn at random below it."""
+CHECK_INTERVAL = 2.5
+"""Seconds between two checks whether Redis is still there."""
+CHECKS_MISSED = 2
+"""Checks in a row without an answer after which the link is given up. One is not enough: after a
+hook that held the hub up, the check may come before what has long arrived was read."""
+REASONS_LIMIT = 5
+"""Reasons that the log names for one outage."""
+NOTICE_INTERVAL = 60.0
+"""Seconds between two lines that tell of the same refusal."""
 
 PERSIST_AND_PUBLISH = (
     b"redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) "
@@ -54,13 +61,17 @@ Reply = Callable[[Any], None]
 
 
 class _Pending:
-    """An answer that is still to come; a command that names several channels has several."""
+    """An answer that is still to come; a command that names several channels has several.
 
-    __slots__ = ("count", "reply")
+    The answers to commands about channels are pushes, all others are not.
+    """
 
-    def __init__(self, reply: Reply, count: int) -> None:
+    __slots__ = ("count", "is_push", "reply")
+
+    def __init__(self, reply: Reply, count: int, is_push: bool) -> None:
         self.reply = reply
         self.count = count
+        self.is_push = is_push
 
 
 class Link(Protocol):
@@ -85,8 +96,12 @@ class Listener(Protocol):
     def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Messages arrived together, in this order."""
 
-    def on_lost(self) -> None:
-        """The link broke: what is published from here on until ``on_connected`` is missed."""
+    def on_lost(self, epoch: int) -> None:
+        """The link broke: what is published from here on until ``on_connected`` is missed.
+
+        Args:
+            epoch: How often that has happened; it comes once with each number.
+        """
 
 
 class Bus:
@@ -108,6 +123,12 @@ class Bus:
         self._has_outgoing = Event()
         self._is_connected = Event()
         self._heard = True
+        self._fault = ""
+        self._lost_at = 0.0
+        self._reasons: set[str] = set()
+        self._notices = Notices(NOTICE_INTERVAL)
+        self.epoch = 0
+        """How often the link was lost."""
         self.refused: set[bytes] = set()
         """Channels that Redis did not let us subscribe, by its access control lists."""
         self._greenlet: gevent.Greenlet | None = None
@@ -119,6 +140,7 @@ class Bus:
 
     def start(self) -> None:
         """Connect, and stay connected until ``stop()``."""
+        self._lost_at = time.monotonic()
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
@@ -130,11 +152,14 @@ class Bus:
         """Wait until commands can be sent.
 
         Args:
-            timeout: Seconds; None waits as long as it takes.
+            timeout: Seconds since the link was lost, so that nobody waits once it is known to be
+                away; None waits as long as it takes.
 
         Raises:
             BusError: Redis is still away.
         """
+        if timeout is not None:
+            timeout = max(0.0, self._lost_at + timeout - time.monotonic())
         if not self._is_connected.wait(timeout):
             raise BusError("Redis is not reachable.")
 
@@ -148,7 +173,7 @@ class Bus:
         # Clients choose the names, and so could make it grow.
         self.refused.discard(channel)
         if self.is_connected:
-            self._send(b"UNSUBSCRIBE", channel)
+            self._send(b"UNSUBSCRIBE", channel, is_push=True)
 
     def get(self, key: bytes, reply: Reply) -> None:
         """Read a persisted message, in order with all that is published.
@@ -162,13 +187,20 @@ class Bus:
         else:
             reply(BusError("Redis is not reachable."))
 
-    def publish(self, channels: Iterable[bytes], payload: bytes, expire: int) -> bool:
+    def publish(
+        self,
+        channels: Iterable[bytes],
+        payload: bytes,
+        expire: int,
+        refused: Callable[[bytes], None] = lambda channel: None,
+    ) -> bool:
         """Publish a message, and persist it first if it is to expire later than at once.
 
         Args:
             channels: The names of the channels.
             payload: The message.
             expire: Seconds for which it is persisted; 0 for not at all.
+            refused: Called with each channel on which Redis did not publish it.
 
         Returns:
             Whether it was sent; if not, ``on_connected`` will tell when to try again.
@@ -176,40 +208,81 @@ class Bus:
         if not self.is_connected or self._outgoing_size > OUTGOING_LIMIT:
             return False
         for channel in channels:
+            reply = partial(self._published, refused, channel)
             if expire > 0:
-                self._send(b"EVAL", PERSIST_AND_PUBLISH, b"1", channel, payload, b"%d" % expire)
+                persist = (b"1", channel, payload, b"%d" % expire)
+                self._send(b"EVAL", PERSIST_AND_PUBLISH, *persist, reply=reply)
             else:
-                self._send(b"PUBLISH", channel, payload)
+                self._send(b"PUBLISH", channel, payload, reply=reply)
         return True
 
-    def _send(self, *command: bytes, reply: Reply | None = None, answers: int = 1) -> None:
+    def _send(
+        self,
+        *command: bytes,
+        reply: Reply | None = None,
+        answers: int = 1,
+        is_push: bool = False,
+    ) -> None:
         data = hiredis.pack_command(command)
         self._outgoing.append(data)
         self._outgoing_size += len(data)
         self._has_outgoing.set()
-        self._pending.append(_Pending(reply or _log_error, answers))
+        self._pending.append(_Pending(reply or self._report, answers, is_push))
+
+    def _published(self, refused: Callable[[bytes], None], channel: bytes, answer: Any) -> None:
+        self._report(answer)
+        if isinstance(answer, hiredis.ReplyError):
+            refused(channel)
+
+    def _report(self, answer: Any) -> None:
+        """Log a refusal, but not each one: every message of every client may lead to one."""
+        if not isinstance(answer, hiredis.ReplyError):
+            return
+        held = self._notices.held(str(answer).partition(" ")[0])
+        if held is not None:
+            logger.error("Redis refused a command: %s (%d more before)", answer, held)
 
     def _run(self) -> None:
-        failures = 0
+        backoff = Backoff()
         while True:
-            try:
-                link = self._connect()
-            except BusError as error:
-                (logger.debug if failures else logger.error)("%s Trying again.", error)
-                failures += 1
-            except Exception:
-                logger.exception("No link to Redis can be opened; trying again.")
-                failures += 1
-            else:
-                if failures:
-                    logger.warning("Redis is back.")
-                self._serve(link)
-                failures = 1
-            gevent.sleep(_backoff(failures))
+            link = self._open()
+            if link is None:
+                gevent.sleep(backoff.failed())
+                continue
+            opened = time.monotonic()
+            self._serve(link)
+            self._lost_at = time.monotonic()
+            gevent.sleep(backoff.failed(self._lost_at - opened))
+
+    def _open(self) -> Link | None:
+        """Try once to connect; None if that failed."""
+        try:
+            link = self._connect()
+        except BusError as error:
+            self._tell_reason(str(error))
+        except Exception:
+            # A bug: no link that is bad in any way leads here.
+            logger.exception("No link to Redis can be opened; trying again.")
+            self._reasons.add("")
+        else:
+            if self._reasons or self.epoch:
+                logger.warning("Redis is back after %.1f s.", time.monotonic() - self._lost_at)
+            self._reasons.clear()
+            return link
+        return None
+
+    def _tell_reason(self, reason: str) -> None:
+        """Log why Redis stays away: each reason once, as another one may follow the first."""
+        is_new = reason not in self._reasons and len(self._reasons) < REASONS_LIMIT
+        (logger.error if is_new else logger.debug)("%s Trying again.", reason)
+        if is_new:
+            self._reasons.add(reason)
 
     def _serve(self, link: Link) -> None:
         """Use a link until it breaks."""
         self._heard = True
+        self._fault = ""
+        self.refused.clear()
         self._is_connected.set()
         self._metrics.event("bus.restored")
         companions = [gevent.spawn(self._write, link), gevent.spawn(self._check, link)]
@@ -218,7 +291,7 @@ class Bus:
             self._listener.on_connected()
             self._read(link)
         except (OSError, hiredis.HiredisError) as error:
-            logger.error("The link to Redis broke (%s); connecting again.", error)
+            logger.error("The link to Redis broke (%s); connecting again.", self._fault or error)
         except Exception:
             # Without this greenlet the process would hold websockets and deliver nothing.
             logger.exception("The link to Redis failed; connecting again.")
@@ -226,7 +299,8 @@ class Bus:
             gevent.killall(companions)
             self._disconnect(link)
             self._metrics.event("bus.lost")
-            self._listener.on_lost()
+            self.epoch += 1
+            self._listener.on_lost(self.epoch)
 
     def _resubscribe(self, channels: list[bytes]) -> None:
         for start in range(0, len(channels), SUBSCRIBE_CHUNK):
@@ -234,14 +308,21 @@ class Bus:
 
     def _subscribe(self, channels: list[bytes]) -> None:
         reply = partial(self._subscribed, channels)
-        self._send(b"SUBSCRIBE", *channels, reply=reply, answers=len(channels))
+        self._send(b"SUBSCRIBE", *channels, reply=reply, answers=len(channels), is_push=True)
 
     def _subscribed(self, channels: list[bytes], answer: Any) -> None:
-        _log_error(answer)
-        if isinstance(answer, hiredis.ReplyError):
-            self.refused.update(channels)
-        else:
+        if not isinstance(answer, hiredis.ReplyError):
             self.refused.difference_update(channels)
+            return
+        self._report(answer)
+        self.refused.update(channels)
+        if len(channels) > 1:
+            # One channel that is forbidden makes Redis refuse all that the command names.
+            self._ask_again(channels)
+
+    def _ask_again(self, channels: Iterable[bytes]) -> None:
+        for channel in channels:
+            self._subscribe([channel])
 
     def _read(self, link: Link) -> None:
         """Hand over what arrives: all that is there at once, then let the hub go on."""
@@ -254,7 +335,6 @@ class Bus:
                 continue
             if not data:
                 raise ConnectionResetError("closed by the other side")
-            self._heard = True
             reader.feed(data)
             self._drain(reader)
             if len(data) == READ_SIZE:
@@ -264,6 +344,8 @@ class Bus:
         """Take every complete answer: one that stays in the buffer wakes nobody up."""
         deliveries: list[Delivery] = []
         while (answer := reader.gets()) is not Ellipsis:
+            # Bytes that never become an answer are no sign of life.
+            self._heard = True
             if isinstance(answer, hiredis.PushNotification) and answer[0] == b"message":
                 deliveries.append((answer[1], answer[2]))
             else:
@@ -281,9 +363,15 @@ class Bus:
 
         An acknowledged SUBSCRIBE answers once for each channel, a refused one only once.
         """
+        if not self._pending:
+            raise hiredis.ProtocolError(f"Redis said what nobody asked for: {answer!r}")
         pending = self._pending[0]
+        is_push = isinstance(answer, hiredis.PushNotification)
+        is_refusal = isinstance(answer, hiredis.ReplyError)
+        if is_push is not pending.is_push and not is_refusal:
+            raise hiredis.ProtocolError("Redis gave an answer of another kind than asked for")
         pending.count -= 1
-        if pending.count == 0 or isinstance(answer, Exception):
+        if pending.count == 0 or is_refusal:
             self._pending.popleft()
             pending.reply(answer)
 
@@ -294,8 +382,7 @@ class Bus:
             try:
                 _send_all(link, data)
             except OSError as error:
-                logger.debug("Writing to Redis failed: %s", error)
-                _shut(link)
+                self._break(link, str(error))
                 return
 
     def _take_outgoing(self) -> bytes:
@@ -307,12 +394,22 @@ class Bus:
 
     def _check(self, link: Link) -> None:
         """Notice a Redis that went away without a word."""
-        while self._heard:
+        missed = 0
+        while missed < CHECKS_MISSED:
             self._heard = False
             self._send(b"PING")
+            # What nobody wants any more is forgotten; the rest may be allowed by now.
+            self.refused.intersection_update(self._listener.channels())
+            self._ask_again(self.refused)
             gevent.sleep(CHECK_INTERVAL)
-        logger.error("Redis did not answer for %.0f s.", CHECK_INTERVAL)
-        _shut(link)
+            missed = 0 if self._heard else missed + 1
+        self._break(link, f"Redis did not answer for {CHECK_INTERVAL * CHECKS_MISSED:g} s")
+
+    def _break(self, link: Link, fault: str) -> None:
+        """End a link so that its reader wakes up, and knows why."""
+        self._fault = fault
+        with contextlib.suppress(OSError):
+            link.shutdown(socket.SHUT_RDWR)
 
     def _disconnect(self, link: Link) -> None:
         self._is_connected.clear()
@@ -323,16 +420,6 @@ class Bus:
             pending.reply(BusError("The link to Redis broke."))
 
 
-def _log_error(answer: Any) -> None:
-    if isinstance(answer, hiredis.ReplyError):
-        logger.error("Redis refused a command: %s", answer)
-
-
-def _backoff(failures: int) -> float:
-    # Full jitter, so that many processes do not come back in step.
-    return random.uniform(0, min(MAX_BACKOFF, MIN_BACKOFF * 2**failures))
-
-
 def _send_all(link: Link, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -340,9 +427,3 @@ def _send_all(link: Link, data: bytes) -> None:
             view = view[link.send(view) :]
         except _BLOCKED:
             wait_write(link.fileno())
-
-
-def _shut(link: Link) -> None:
-    """End a link so that its reader wakes up."""
-    with contextlib.suppress(OSError):
-        link.shutdown(socket.SHUT_RDWR)

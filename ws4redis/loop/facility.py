@@ -111,11 +111,7 @@ class Facility:
         if self._handover is not None:
             self._handover.hold(channel, message.payload)
             return b""
-        if self._unreturned is not None and self._unreturned.swallow(channel, message.payload):
-            if not self._unreturned.awaits(channel) and self.connection is not None:
-                self._dispatcher.settle(channel, self, self.connection)
-            return b""
-        return message.frame(self.encoding)
+        return b"" if self._swallow(channel, message.payload) else message.frame(self.encoding)
 
     def on_open(self, connection: Connection) -> None:
         """Deliver what was held, then go live."""
@@ -151,9 +147,23 @@ class Facility:
                 self._dispatcher.unsettle(channel, self)
             self._unreturned.expect(channel, payload)
 
+    def retract(self, payload: bytes, *channels: bytes) -> None:
+        """Expect a message no more that could not be published; without channels, on none."""
+        if not self.is_closed:
+            for channel in channels or self.membership.publications:
+                self._swallow(channel, payload)
+
     def forget_returns(self) -> None:
         """Swallow nothing any more, as after a loss of the link to Redis."""
         if self._unreturned is None or self.connection is None:
             return
         for channel in self._unreturned.clear():
             self._dispatcher.settle(channel, self, self.connection)
+
+    def _swallow(self, channel: bytes, payload: bytes) -> bool:
+        """Return whether a message is one of its own that it waits for, and wait no more."""
+        if self._unreturned is None or not self._unreturned.swallow(channel, payload):
+            return False
+        if not self._unreturned.awaits(channel) and self.connection is not None:
+            self._dispatcher.settle(channel, self, self.connection)
+        return True

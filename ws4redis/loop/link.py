@@ -14,6 +14,15 @@ from ws4redis.loop.bus import Link
 CLIENT_NAME = "ws4redis"
 
 
+def describe(error: Exception) -> str:
+    """Return what went wrong between us and Redis, for people, and without a message's payload."""
+    if not isinstance(error, (redis.RedisError, OSError)):
+        # redis-py trips over what it does not expect, with AttributeError and the like.
+        return f"its answer makes no sense ({type(error).__name__})"
+    # Before these words, redis-py quotes the command.
+    return str(error).rpartition(" of pipeline caused error: ")[2].rstrip(".")
+
+
 def open_link(connection_class: type[Any], options: dict[str, Any], timeout: float) -> Link:
     """Connect to Redis and speak RESP3; blocks.
 
@@ -30,8 +39,12 @@ def open_link(connection_class: type[Any], options: dict[str, Any], timeout: flo
     connection = connection_class(**{**defaults, **options, **fixed})
     try:
         connection.connect()
-    except (redis.RedisError, OSError) as error:
-        raise BusError(f"Redis can't be used: {error}") from error
+        # One that loads its data, or lost its master, takes connections and refuses commands.
+        connection.send_command("PING")
+        connection.read_response()
+    except Exception as error:
+        connection.disconnect()
+        raise BusError(f"Redis can't be used: {describe(error)}.") from error
     # redis-py offers no public way to the socket. All answers to its greeting were read.
     link: Any = connection._sock
     link.setblocking(False)

@@ -142,21 +142,10 @@ class Runner:
         Raises:
             BusError: Redis is away, or too much was published meanwhile.
         """
-        self.bus.wait_connected(self.options.redis_timeout)
-        facility = Facility(
-            membership,
-            dispatcher=self.dispatcher,
-            publisher=publisher or self.uplink,
-            heartbeat=self.options.heartbeat,
-            hold_limit=self.options.outbox_size,
-        )
-        facility.join()
-        try:
-            self._synchronize(facility, persisted)
-        except BaseException:
-            facility.leave()
-            raise
-        return facility
+        late = BusError("Redis did not answer in time.")
+        with gevent.Timeout(self.options.redis_timeout, late):
+            self.bus.wait_connected(self.options.redis_timeout)
+            return self._join(membership, publisher or self.uplink, persisted)
 
     def enter(self, address: str) -> Place:
         """Count a websocket that is about to open; runs on the hub. See ``Admission.enter``."""
@@ -196,8 +185,8 @@ class Runner:
         """Deliver messages; called by the bus."""
         self.dispatcher.dispatch(deliveries)
 
-    def on_lost(self) -> None:
-        """Await nothing that was on its way; called by the bus."""
+    def on_lost(self, epoch: int) -> None:
+        """Await nothing that was on its way; called by the bus, once for each loss."""
         self.dispatcher.forget_returns()
 
     def _run_in_pool(self, function: Callable[..., Result], args: Sequence[Any]) -> Result:
@@ -233,6 +222,22 @@ class Runner:
         self.uplink.retry()
         flood.clients.tell()
 
+    def _join(self, membership: Membership, publisher: Publisher, persisted: bool) -> Facility:
+        facility = Facility(
+            membership,
+            dispatcher=self.dispatcher,
+            publisher=publisher,
+            heartbeat=self.options.heartbeat,
+            hold_limit=self.options.outbox_size,
+        )
+        facility.join()
+        try:
+            self._synchronize(facility, persisted)
+        except BaseException:
+            facility.leave()
+            raise
+        return facility
+
     def _synchronize(self, facility: Facility, persisted: bool) -> None:
         """Wait for the persisted message of each channel, and so for its subscription."""
         missing = set(facility.membership.subscriptions)
@@ -249,8 +254,8 @@ class Runner:
 
         for channel in tuple(missing):
             self.bus.get(channel, partial(found, channel))
-        if missing and not _wait(done, self.options.redis_timeout):
-            raise BusError("Redis did not give the last messages in time.")
+        if missing:
+            done.get()
         if refused := self.bus.refused.intersection(facility.membership.subscriptions):
             names = sorted(without_secrets(name.decode(errors="replace")) for name in refused)
             raise BusError(f"Redis refuses to subscribe {names}.")
@@ -264,14 +269,6 @@ class Runner:
         self.bus.stop()
         self._timer.stop()
         self._stopped.set()
-
-
-def _wait(done: Any, timeout: float) -> bool:
-    try:
-        done.get(timeout=timeout)
-    except gevent.Timeout:
-        return False
-    return True
 
 
 def _fulfil(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from ws4redis.loop.facility import Facility
@@ -12,8 +14,14 @@ from ws4redis.metrics import Metrics
 class Way(Protocol):
     """The part of the bus that is needed here."""
 
-    def publish(self, channels: tuple[bytes, ...], payload: bytes, expire: int) -> bool:
-        """Publish a message; return whether that was possible."""
+    def publish(
+        self,
+        channels: tuple[bytes, ...],
+        payload: bytes,
+        expire: int,
+        refused: Callable[[bytes], None],
+    ) -> bool:
+        """Publish a message; return whether it was sent. Redis may still refuse it."""
 
 
 class Uplink:
@@ -59,7 +67,8 @@ class Uplink:
 
     def _publish(self, facility: Facility, payload: bytes) -> bool:
         channels = facility.membership.publications
-        published = self._way.publish(channels, payload, self._expire)
+        refused = partial(facility.retract, payload)
+        published = self._way.publish(channels, payload, self._expire, refused)
         if published:
             facility.expect_return(payload)
         return published

@@ -86,6 +86,22 @@ def test_after_a_loss_of_the_link_nothing_is_swallowed() -> None:
     assert setting.sent() == encode_auto(b"lost")
 
 
+@pytest.mark.parametrize("channels", [(b"a",), ()])
+def test_a_message_that_was_not_published_is_not_mistaken_for_that_of_another(
+    channels: tuple[bytes, ...],
+) -> None:
+    setting = Setting()
+    setting.facility.on_open(setting.connection)
+    setting.facility.on_message(b"same", False)
+    setting.facility.retract(b"same", *channels)
+    setting.arrives(b"same")
+    assert setting.sent() == encode_auto(b"same")
+    setting.facility.on_message(b"late", False)
+    setting.connection.phase = Phase.CLOSED
+    setting.facility.on_close(1006, "")
+    setting.facility.retract(b"late", *channels)
+
+
 def test_a_heartbeat_of_the_client_is_no_message() -> None:
     setting = Setting()
     setting.facility.on_open(setting.connection)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.unit.loop.fakes import FakeConnection
@@ -13,11 +14,20 @@ class Way:
 
     def __init__(self) -> None:
         self.is_open = True
+        self.is_refusing = False
         self.published: list[tuple[bytes, ...]] = []
 
-    def publish(self, channels: tuple[bytes, ...], payload: bytes, expire: int) -> bool:
+    def publish(
+        self,
+        channels: tuple[bytes, ...],
+        payload: bytes,
+        expire: int,
+        refused: Callable[[bytes], None],
+    ) -> bool:
         if self.is_open:
             self.published.append((*channels, payload, b"%d" % expire))
+        if self.is_refusing:
+            refused(channels[0])
         return self.is_open
 
 
@@ -26,9 +36,13 @@ class FakeFacility:
         self.membership = Membership(publications=publications)
         self.connection = FakeConnection()
         self.expected: list[bytes] = []
+        self.retracted: list[tuple[bytes, bytes]] = []
 
     def expect_return(self, payload: bytes) -> None:
         self.expected.append(payload)
+
+    def retract(self, payload: bytes, channel: bytes) -> None:
+        self.retracted.append((channel, payload))
 
 
 def make() -> tuple[Way, Uplink, Any]:
@@ -77,3 +91,10 @@ def test_a_message_does_not_overtake_one_that_waits() -> None:
     uplink.publish(facility, b"2")
     uplink.retry()
     assert [message[-2] for message in way.published] == [b"1", b"2"]
+
+
+def test_a_message_that_redis_refuses_is_not_expected_back() -> None:
+    way, uplink, facility = make()
+    way.is_refusing = True
+    uplink.publish(facility, b"x")
+    assert facility.retracted == [(b"a", b"x")]
