@@ -65,12 +65,10 @@ def protocol(data: bytes) -> None:
 @target
 def handshake(data: bytes) -> None:
     """Headers of a handshake, one in each line: refused with a 4xx, or answered as one answer."""
-    environ = _environ(data)
-    try:
-        accepted = wire.check(wire.Request.from_environ(environ))
-    except HandshakeError as refusal:
-        assert 400 <= refusal.status < 500
-        assert refusal.message.isprintable()
+    accepted = _checked(wire.Request.from_environ(_environ(data)))
+    if isinstance(accepted, HandshakeError):
+        assert 400 <= accepted.status < 500
+        assert accepted.message.isprintable()
         return
     answer = wire.response_bytes(wire.response_headers(accepted, *accepted.subprotocols[:1]))
     head, _, rest = answer.partition(b"\r\n\r\n")
@@ -124,6 +122,13 @@ def channels(data: bytes) -> None:
         assert (prefix, kind, rest) == ("site", audience, facility)
         assert unquote(encoded, errors="strict") == identifier
         assert encoded.isascii() <= encoded.isprintable()
+
+
+def _checked(request: wire.Request) -> wire.Handshake | HandshakeError:
+    try:
+        return wire.check(request)
+    except HandshakeError as refusal:
+        return refusal
 
 
 Traffic = list[Message | bytes]
