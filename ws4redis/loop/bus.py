@@ -327,8 +327,9 @@ def _log_error(answer: Any) -> None:
 
 
 def _backoff(failures: int) -> float:
-    # Full jitter, so that many processes do not come back in step.
-    return random.uniform(0, min(MAX_BACKOFF, MIN_BACKOFF * 2**failures))
+    # Full jitter, so that many processes do not come back in step. Within half an hour the number
+    # of failures would be too large an exponent for a float.
+    return random.uniform(0, min(MAX_BACKOFF, MIN_BACKOFF * 2 ** min(failures, 16)))
 
 
 def _send_all(link: Link, data: bytes) -> None:
