@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance bench clean
+.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,10 @@ docs: $(VENV)/dev.stamp ## Build the documentation; warnings are errors
 
 conformance: packages $(VENV)/dev.stamp ## Autobahn's suite under each kind of server; needs Python 2.7
 	$(BIN)/python stress-tests/conformance.py
+
+fuzz: $(VENV)/dev.stamp ## Fuzz what reads from the network for FUZZ_TIME seconds, 600 by default
+	-@$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz
 
 bench: packages $(VENV)/dev.stamp ## Measure the cost of a delivery beside a C floor
 	$(BIN)/python stress-tests/bench.py

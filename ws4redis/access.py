@@ -62,7 +62,8 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     Raises:
         HandshakeError: The request is refused.
     """
-    request = WSGIRequest(environ)
+    # Django would read the address by the charset that a client names for a body there is not.
+    request = WSGIRequest({**environ, "CONTENT_TYPE": ""})
     _check_origin(request, settings)
     try:
         _identify(request, settings)

@@ -57,9 +57,10 @@ def _is_trusted(address: Address | None, proxies: Sequence[Any]) -> bool:
 def _nodes(value: str) -> list[str]:
     """Return the values of ``for``, one for each element of the header (RFC 7239, section 4).
 
-    A header with an open quote has none: a client may have opened it to hide what follows.
+    A header with an open quote has none: a client may have opened it to hide what follows. That is
+    asked of the whole header first, as each open quote is searched for its end up to the end.
     """
-    if _split(value, "") != [value]:
+    if not _piece("").fullmatch(value):
         return []
     return [_node(element) for element in _split(value, ",")]
 
