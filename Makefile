@@ -16,6 +16,7 @@ demo: $(VENV)/demo.stamp ## Serve the example chat on a private Redis; Ctrl-C en
 
 test: packages $(VENV)/dev.stamp client/node_modules check ## All tests, against real services
 	$(BIN)/python -X dev -m pytest $(PARALLEL)
+	$(BIN)/python stress-tests/conformance.py --short
 	@$(MAKE) --no-print-directory docs matrix
 
 matrix: packages $(VENV)/dev.stamp ## Unit and integration tests on each Python and Django there is

