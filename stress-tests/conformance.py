@@ -33,8 +33,8 @@ SHORT = (
 )
 """Cases of every group but that of large messages."""
 KNOWN = {"facility": ("1.2.1", "12.2.")}
-"""How those cases begin that fail for a reason: they send text, or nothing, as binary, and Redis does
-not keep what a message was, so that it comes back as text."""
+"""How those cases begin that fail for a reason: they send text, or nothing, as binary, and Redis
+does not keep what a message was, so that it comes back as text."""
 NO_PYTHON = 3
 """Status of setup.sh if there is no Python 2.7."""
 LIMIT = 3600
