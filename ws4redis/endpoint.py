@@ -96,7 +96,7 @@ class Endpoint:
         try:
             settings = self._settings()
         except Exception as error:
-            return _refuse(start_response, _refusal(error))
+            return _refuse(environ, start_response, _refusal(error))
         request = _describe(environ, settings)
         try:
             self._open(environ, start_response, settings, request["client"])
@@ -104,7 +104,7 @@ class Endpoint:
             refusal = _refusal(error)
             request |= {"status": refusal.status, "reason": refusal.message}
             logger.warning(REFUSED, request, extra=request)
-            return _refuse(start_response, refusal)
+            return _refuse(environ, start_response, refusal)
         logger.info(OPENED, request, extra=request)
         return []
 
@@ -244,11 +244,15 @@ def _refusal(error: Exception | HookTimeout) -> HandshakeError:
     return HandshakeError(500, "Internal error.")
 
 
-def _refuse(start_response: StartResponse, refusal: HandshakeError) -> Iterable[bytes]:
+def _refuse(
+    environ: Environ, start_response: StartResponse, refusal: HandshakeError
+) -> Iterable[bytes]:
     # PEP 3333 leaves hop-by-hop headers, such as Upgrade, to the server.
     extra = [header for header in refusal.headers if not is_hop_by_hop(header[0])]
     marked = [(REFUSED_HEADER, "handshake"), *extra]
-    return answer(start_response, refusal.status, refusal.message, marked)
+    body = answer(start_response, refusal.status, refusal.message, marked)
+    # A proxy that awaits none would take it for the answer to its next request.
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else body
 
 
 def answer(

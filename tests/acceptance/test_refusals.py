@@ -127,6 +127,18 @@ def test_another_method(door: Server, facility: str, method: str) -> None:
     check(answer, 405, "HTTP method must be a GET.", "allow")
 
 
+def test_an_answer_to_head_has_no_body(door: Server, facility: str) -> None:
+    head = RawClient.request(door.host, f"/ws/{facility}", {}, method="HEAD")
+    get = RawClient.request(door.host, f"/ws/{facility}", {"Connection": "close"})
+    with door.connect() as asking:
+        asking.sendall(head + get)
+        received = b"".join(iter(lambda: asking.recv(65536), b""))
+    # Some servers close the connection after the first answer.
+    first, _, second = received.decode().partition("\r\n\r\n")
+    assert first.startswith("HTTP/1.1 405 ")
+    assert second == "" or second.startswith("HTTP/1.1 400 ")
+
+
 def test_redis_away(
     tmp_path: Path, own_redis: RedisServer, users: Any, facility: str, open_raw: Any
 ) -> None:
