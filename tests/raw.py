@@ -23,11 +23,16 @@ class RawClient:
     """A websocket by hand; ``early`` is sent as a message together with the handshake."""
 
     def __init__(
-        self, server: Server, path: str, early: bytes | None = None, receive_buffer: int = 0
+        self,
+        server: Server,
+        path: str,
+        early: bytes | None = None,
+        receive_buffer: int = 0,
+        cookie: str = "",
     ) -> None:
         self._socket = server.connect(receive_buffer)
         self._file = self._socket.makefile("rb")
-        request = self.request(server.host, path, HANDSHAKE)
+        request = self.request(server.host, path, HANDSHAKE | {"Cookie": cookie})
         self.send_bytes(request + (self.frame(early) if early is not None else b""))
         status = self._file.readline()
         assert b" 101 " in status, status

@@ -36,3 +36,5 @@ WS4REDIS_CONNECTION = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
 
 # A test that starts a server of its own hands it settings of its own.
 globals().update(json.loads(os.environ.get("WS4REDIS_TEST_SETTINGS", "{}")))
+# So does one that tries what a page of the documentation says.
+exec(os.environ.get("WS4REDIS_TEST_LINES", ""))

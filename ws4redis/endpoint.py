@@ -114,7 +114,7 @@ class Endpoint:
             refusal = _refusal(error)
             self._metrics.event("connections.refused")
             _log(refusal, request)
-            return _refuse(start_response, refusal)
+            return _refuse(environ, start_response, refusal)
         logger.info(OPENED, request, extra=request)
         return []
 
@@ -296,11 +296,15 @@ def _log(refusal: HandshakeError, request: dict[str, Any]) -> None:
     )
 
 
-def _refuse(start_response: StartResponse, refusal: HandshakeError) -> Iterable[bytes]:
+def _refuse(
+    environ: Environ, start_response: StartResponse, refusal: HandshakeError
+) -> Iterable[bytes]:
     # PEP 3333 leaves hop-by-hop headers, such as Upgrade, to the server.
     extra = [header for header in refusal.headers if not is_hop_by_hop(header[0])]
     marked = [(REFUSED_HEADER, "handshake"), *extra]
-    return answer(start_response, refusal.status, refusal.message, marked)
+    body = answer(start_response, refusal.status, refusal.message, marked)
+    # A proxy that awaits none would take it for the answer to its next request.
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else body
 
 
 def answer(

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_facility import BOTH, receive
+from tests.acceptance.test_facility import BOTH, publish, receive
 from tests.acceptance.test_lifecycle import GOING_AWAY, close_code
 from tests.deployments import PYUWSGI, ROOT, UWSGI_FROM_SOURCE, Site
-from tests.servers import RedisServer, Server, end
+from tests.servers import RedisServer, Server, end, serving
 from tests.waiting import wait_for
 
 
@@ -104,3 +104,26 @@ def test_what_the_site_does_at_the_end_is_still_done(
         end(server.process)
         assert close_code(client) == GOING_AWAY
         assert "the site's own end" in server.log
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *["uwsgi", "uwsgi-http-socket", "uwsgi-router", "uwsgi-threads", "uwsgi-emperor"],
+        "nginx-unix",
+    ],
+)
+def test_large_cookies_and_addresses_arrive_whole(
+    kind: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    cookies: Any,
+    facility: str,
+    open_websocket: Any,
+) -> None:
+    with serving(kind, tmp_path, redis_server.url) as server:
+        large = f"{cookies['john']}; cart={'x' * 3500}"
+        query = f"{'&'.join(['ignored'] * 400)}&subscribe-user"
+        client = open_websocket(server.url(f"{facility}?{query}"), large)
+        publish(facility, "to john", users=["john"])
+        assert receive(client) == "to john"

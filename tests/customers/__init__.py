@@ -1,0 +1,3 @@
+"""A site's own users."""
+
+from __future__ import annotations
