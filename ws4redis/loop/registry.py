@@ -17,6 +17,12 @@ from ws4redis.wire.protocol import encode_message
 TICK = 0.1
 """Seconds between two turns of the wheels: fine enough that no turn serves too many at once."""
 
+TCP_NOTSENT_LOWAT = 25
+"""See tcp(7); not all Pythons know it."""
+UNSENT = 2**17
+"""Bytes that the kernel takes for a client before it can send them; more wait in the outbox. It
+would take four megabytes of its own, and many slow clients all of its memory for sockets."""
+
 
 class Registry:
     """The open websockets of a process.
@@ -60,6 +66,7 @@ class Registry:
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
         connection = Connection(sock, handler, self)
         connection.address = address
         connection.places = (self._pings.add(connection), self._beats.add(connection))
