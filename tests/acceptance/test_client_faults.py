@@ -141,7 +141,7 @@ def test_a_handshake_that_never_ends_gets_a_408_and_others_are_served_meanwhile(
 ) -> None:
     settings = {"WS4REDIS_HANDSHAKE_TIMEOUT": 2}
     with serving("serve", tmp_path, redis_server.url, **settings) as server:
-        before = descriptors(server)
+        before = descriptors_at_rest(server, facility)
         half = handshake(server, facility)[:-2] + b"X-Drip: "
         with lorises(server, half, LORISES) as clients:
             other = open_websocket(server.url(f"{facility}?subscribe-broadcast"))
@@ -260,7 +260,7 @@ def test_a_client_that_ends_its_half_is_closed(
 def test_frames_in_segments_of_one_byte_are_echoed_right(
     kind: str, tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_raw: Any
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url) as server:
+    with serving(kind, tmp_path, redis_server.url, WS4REDIS_DRAIN_TIME=0.1) as server:
         client = open_raw(server, f"/ws/{facility}?{BOTH}&echo")
         messages = [b"", b"x", "schön".encode() * 15, b"last"]
         for byte in b"".join(map(client.frame, messages)):
