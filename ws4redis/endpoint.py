@@ -111,10 +111,9 @@ class Endpoint:
             request["client"] = _client(environ, settings)
             self._open(environ, start_response, settings, request["client"])
         except (Exception, HookTimeout) as error:
-            refusal = _refusal(error)
             self._metrics.event("connections.refused")
-            _log(refusal, request)
-            return _refuse(environ, start_response, refusal)
+            # Without a name: this frame, which the failure knows, must not know it.
+            return _refuse(environ, start_response, _logged(_refusal(error), request))
         logger.info(OPENED, request, extra=request)
         return []
 
@@ -285,8 +284,8 @@ def _refusal(error: Exception | HookTimeout) -> HandshakeError:
     return internal
 
 
-def _log(refusal: HandshakeError, request: dict[str, Any]) -> None:
-    """Write one line; for what nobody expected, with its traceback."""
+def _logged(refusal: HandshakeError, request: dict[str, Any]) -> HandshakeError:
+    """Write one line and return the refusal; for what nobody expected, with its traceback."""
     is_fault = refusal.status == 500
     reason = flood.escaped(f"{refusal.message} {refusal.detail}".rstrip(), REASON_SHOWN)
     details = request | {"status": refusal.status, "reason": reason}
@@ -294,6 +293,7 @@ def _log(refusal: HandshakeError, request: dict[str, Any]) -> None:
     logger.log(
         level, REFUSED, details, extra=details, exc_info=refusal.__cause__ if is_fault else None
     )
+    return refusal
 
 
 def _refuse(

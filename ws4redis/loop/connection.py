@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import struct
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +40,7 @@ ENDED = "Closed for %s with %d after %.1f s"
 PING = encode_frame(Opcode.PING, b"")
 _READ, _WRITE = 1, 2
 _VIOLATIONS: dict[int, str] = {CloseCode.MESSAGE_TOO_BIG: "limits.message"}
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Handler(Protocol):
@@ -284,6 +286,10 @@ class Connection:
         if self.phase is Phase.CLOSED:
             return
         self._end(Phase.CLOSED, CloseCode.ABNORMAL, "")
+        if self._outbox is not None:
+            # The rest of a frame will never follow: let the kernel forget what it has of it, which
+            # it would offer for minutes to a client that does not read.
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self._drop_outbox()
         self._reader.stop()
         self._reader.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,12 @@ from ws4redis.wire.frames import Opcode, encode_frame
 
 TICK = 0.1
 """Seconds between two turns of the wheels: fine enough that no turn serves too many at once."""
+
+TCP_NOTSENT_LOWAT = 25
+"""See tcp(7); not all Pythons know it."""
+UNSENT = 2**17
+"""Bytes that the kernel takes for a client before it can send them; more wait in the outbox. It
+would take four megabytes of its own, and many slow clients all of its memory for sockets."""
 
 
 class Registry:
@@ -73,6 +80,8 @@ class Registry:
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sys.platform == "linux":
+                sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
         connection = Connection(sock, handler, self, inflates=inflates)
         if place is not None:
             connection.place = place

@@ -102,7 +102,12 @@ class Runner:
             return function(*args)
         future: concurrent.futures.Future[Result] = concurrent.futures.Future()
         self._hub.loop.run_callback_threadsafe(gevent.spawn, _fulfil, future, function, args)
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            # A failure knows this frame; if this frame knew it too, both would stay for a while,
+            # with the sockets of the request.
+            del future
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Run something that does not block on the hub, soon; may be called from any thread."""
@@ -193,7 +198,10 @@ class Runner:
         # Caught there already: the pool would print what is raised for the caller to handle.
         outcome: concurrent.futures.Future[Result] = concurrent.futures.Future()
         self._pool.apply(_fulfil, (outcome, function, args))
-        return outcome.result()
+        try:
+            return outcome.result()
+        finally:
+            del outcome
 
     def _run_thread(self, ready: threading.Event) -> None:
         self._begin()
@@ -278,3 +286,5 @@ def _fulfil(
         future.set_result(function(*args))
     except BaseException as error:
         future.set_exception(error)
+        # See Runner.call.
+        del future

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import gevent.monkey
 
@@ -27,3 +29,13 @@ def swap(descriptor: int) -> socket.socket:
     with left, right:
         os.dup2(left.fileno(), descriptor)
     return taken
+
+
+@contextmanager
+def closed_on_error(taken: socket.socket) -> Iterator[None]:
+    """Close a taken socket at once if its client can't be answered any more."""
+    try:
+        yield
+    except BaseException:
+        taken.close()
+        raise

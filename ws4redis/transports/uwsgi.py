@@ -20,7 +20,7 @@ import gevent.monkey
 
 from ws4redis.exceptions import TransportError
 from ws4redis.transports import Environ, Headers, StartResponse
-from ws4redis.transports.swap import duplicate
+from ws4redis.transports.swap import closed_on_error, duplicate
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +44,10 @@ class UwsgiTransport:
         taken = duplicate(descriptor)
         if not self.own_thread:
             _unregister(descriptor)
-        # Only uWSGI itself may send the answer: after own bytes it would log a 500.
-        write = self._start_response("101 Switching Protocols", headers)
-        write(b"")
+        with closed_on_error(taken):
+            # Only uWSGI itself may send the answer: after own bytes it would log a 500.
+            write = self._start_response("101 Switching Protocols", headers)
+            write(b"")
         return taken, b""
 
 

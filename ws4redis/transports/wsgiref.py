@@ -7,7 +7,7 @@ from typing import Any
 from wsgiref.simple_server import ServerHandler
 
 from ws4redis.transports import Environ, Headers, StartResponse
-from ws4redis.transports.swap import swap
+from ws4redis.transports.swap import closed_on_error, swap
 from ws4redis.wire.handshake import response_bytes
 
 
@@ -30,7 +30,8 @@ class WsgirefTransport:
         early = request.rfile.peek()
         taken = swap(request.connection.fileno())
         taken.settimeout(None)
-        taken.sendall(response_bytes(headers))
+        with closed_on_error(taken):
+            taken.sendall(response_bytes(headers))
         # wsgiref refuses Upgrade and Connection here, and only has to log the status.
         self._start_response("101 Switching Protocols", [])
         self._handler.headers_sent = True

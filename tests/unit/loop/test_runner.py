@@ -1,0 +1,63 @@
+"""The ways into the loop, without Redis."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.waiting import wait_for
+from ws4redis.exceptions import BusError
+from ws4redis.loop.link import Link
+from ws4redis.loop.options import Options
+from ws4redis.loop.runner import Runner
+from ws4redis.metrics import Metrics
+
+
+class Failure(Exception):
+    pass
+
+
+def fail() -> None:
+    raise Failure
+
+
+def no_redis() -> Link:
+    raise BusError("There is no Redis here.")
+
+
+@pytest.fixture
+def runner() -> Iterator[Runner]:
+    made = Runner(Options(drain_time=0), no_redis, Metrics())
+    made.start(own_thread=True)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def call(runner: Runner) -> None:
+    runner.call(fail)
+
+
+def offload(runner: Runner) -> None:
+    runner.call(runner.offload, fail)
+
+
+@pytest.mark.parametrize("enter", [call, offload])
+def test_a_failure_is_forgotten_without_the_help_of_the_collector(
+    runner: Runner, no_collector: None, enter: Callable[[Runner], None]
+) -> None:
+    try:
+        enter(runner)
+    except Failure as failure:
+        found = weakref.ref(failure)
+    # The greenlet that ran it ends in its own time.
+    wait_for(lambda: found() is None)
