@@ -62,6 +62,14 @@ def test_every_file_to_copy_is_in_a_page() -> None:
             assert f"../{path.relative_to(ROOT)}\n" in pages, path
 
 
+def test_every_fault_of_redis_names_its_test_and_the_other_way_round() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "topics" / "faults.md").read_text()))
+    sources = "".join(path.read_text() for path in ROOT.glob("tests/*/test_*.py"))
+    assert named <= set(re.findall(r"^def (test_\w+)\(", sources, re.MULTILINE))
+    source = (ROOT / "tests" / "acceptance" / "test_link_faults.py").read_text()
+    assert set(re.findall(r"^def (test_\w+)\(", source, re.MULTILINE)) <= named
+
+
 def test_every_check_is_listed() -> None:
     source = (ROOT / "ws4redis" / "checks.py").read_text()
     used = set(re.findall(r'id="(ws4redis\.W\d+)"', source))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from random import Random
@@ -195,8 +196,12 @@ def test_one_forbidden_channel_does_not_take_the_others_with_it(
     ask(bus, channel)
     redis_client.execute_command("ACL", "SETUSER", "default", "resetchannels", b"&" + channel)
     try:
-        wait_for(lambda: bus.refused == {forbidden})
-        wait_for(lambda: redis_client.publish(channel, "x"))
+        wait_for(lambda: listener.events == ["connected", "lost 1", "connected"])
+        # One answer after the refusal, one after what followed from it.
+        ask(bus, channel)
+        ask(bus, channel)
+        assert bus.refused == {forbidden}
+        assert redis_client.publish(channel, "x") == 1
         # Nobody wants it any more: it is not remembered for ever.
         listener.wanted = [channel]
         wait_for(lambda: not bus.refused)
@@ -288,8 +293,21 @@ def test_nobody_waits_for_a_redis_that_is_known_to_be_away(listener: Recorder) -
     bus.stop()
 
 
+@pytest.fixture
+def no_delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Take the luck and the waiting out of the delays; return their bounds."""
+    bounds: list[float] = []
+
+    def shortest(low: float, high: float) -> float:
+        bounds.append(high)
+        return low
+
+    monkeypatch.setattr("ws4redis.loop.backoff.random.uniform", shortest)
+    return bounds
+
+
 def test_an_outage_is_told_of_in_few_lines(
-    listener: Recorder, caplog: pytest.LogCaptureFixture
+    listener: Recorder, caplog: pytest.LogCaptureFixture, no_delays: list[float]
 ) -> None:
     attempts: list[int] = []
 
@@ -302,6 +320,22 @@ def test_an_outage_is_told_of_in_few_lines(
     wait_for(lambda: len(attempts) > 2 * REASONS_LIMIT)
     bus.stop()
     assert len([each for each in caplog.records if each.levelname == "ERROR"]) == REASONS_LIMIT
+
+
+def test_a_link_that_breaks_again_and_again_is_opened_ever_more_slowly(
+    listener: Recorder, redis_server: RedisServer, no_delays: list[float]
+) -> None:
+    def connect() -> Any:
+        link = open_link(connection_class, options, 2.0)
+        link.shutdown(socket.SHUT_RDWR)
+        return link
+
+    connection_class, options = redis_options(redis_server.url)
+    bus = Bus(connect, listener, Metrics())
+    bus.start()
+    wait_for(lambda: len(no_delays) > 6)
+    bus.stop()
+    assert no_delays[:7] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 
 @pytest.fixture

@@ -364,7 +364,7 @@ class Bus:
         An acknowledged SUBSCRIBE answers once for each channel, a refused one only once.
         """
         if not self._pending:
-            raise hiredis.ProtocolError(f"Redis said what nobody asked for: {answer!r}")
+            raise hiredis.ProtocolError("Redis said what nobody asked for")
         pending = self._pending[0]
         is_push = isinstance(answer, hiredis.PushNotification)
         is_refusal = isinstance(answer, hiredis.ReplyError)
