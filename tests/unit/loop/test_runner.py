@@ -30,7 +30,7 @@ def no_redis() -> Link:
 
 @pytest.fixture
 def runner() -> Iterator[Runner]:
-    made = Runner(Options(drain_time=0), no_redis, Metrics())
+    made = Runner(Options(drain_time=0), no_redis, lambda identities: {}, Metrics())
     made.start(own_thread=True)
     yield made
     made.stop()
