@@ -329,7 +329,7 @@ def test_a_loop_without_redis_is_named(
 ) -> None:
     with serving("serve", tmp_path, own_redis.url) as server:
         own_redis.stop()
-        wait_for(lambda: "The link to Redis broke" in server.log)
+        wait_for(lambda: "Redis can't be used" in server.log)
         finding = check(redis_server.url, f"http://{server.host}", "--json").findings()
     assert "can't open websockets at present" in finding["handshake"]["message"]
 

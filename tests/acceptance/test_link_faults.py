@@ -24,7 +24,7 @@ from ws4redis.publisher import RedisPublisher
 
 MAIN = ("serve", "uwsgi-router", "uwsgi-threads", "gunicorn-gthread", "gunicorn-gevent")
 FEW = ("serve", "uwsgi-router")
-TIMEOUT = 0.5
+TIMEOUT = 1.0
 BOTH = "subscribe-broadcast&publish-broadcast"
 
 
@@ -97,10 +97,7 @@ class Site:
         return str(failures[0])
 
     def publish(self, text: str, expire: int = 0) -> int | None:
-        with override_settings(
-            WS4REDIS_CONNECTION=self.network.url, WS4REDIS_REDIS_TIMEOUT=TIMEOUT
-        ):
-            return RedisPublisher(facility="foo", broadcast=True).publish_message(text, expire)
+        return RedisPublisher(facility="foo", broadcast=True).publish_message(text, expire)
 
     def recovers(self) -> None:
         """Everything works again, for the websockets that were open and for new ones."""
@@ -144,7 +141,9 @@ def site(
     @contextmanager
     def start(kind: str = "serve", **settings: Any) -> Iterator[Site]:
         settings = {"WS4REDIS_REDIS_TIMEOUT": TIMEOUT, "WS4REDIS_EXPIRE": 0} | settings
-        with serving(kind, tmp_path, network.url, **settings) as server:
+        # The publisher of the test itself keeps its connections, too.
+        own = override_settings(WS4REDIS_CONNECTION=network.url, WS4REDIS_REDIS_TIMEOUT=TIMEOUT)
+        with own, serving(kind, tmp_path, network.url, **settings) as server:
             yield Site(server, network, own_redis, open_websocket)
 
     return start
