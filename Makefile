@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance bench clean
+.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance leaks bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ docs: $(VENV)/dev.stamp ## Build the documentation; warnings are errors
 
 conformance: packages $(VENV)/dev.stamp ## Autobahn's suite under each kind of server; needs Python 2.7
 	$(BIN)/python stress-tests/conformance.py
+
+leaks: packages $(VENV)/dev.stamp ## Count what servers hold before and after 10 000 clients
+	$(BIN)/python stress-tests/leaks.py
 
 bench: packages $(VENV)/dev.stamp ## Measure the cost of a delivery beside a C floor
 	$(BIN)/python stress-tests/bench.py
