@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz compression bench clean
+.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz leaks compression bench clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ conformance: packages $(VENV)/dev.stamp ## Autobahn's suite under each kind of s
 fuzz: $(VENV)/dev.stamp ## Fuzz what reads from the network for FUZZ_TIME seconds, 600 by default
 	-@$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz
+
+leaks: packages $(VENV)/dev.stamp ## Count what servers hold before and after 10 000 clients
+	$(BIN)/python stress-tests/leaks.py
 
 compression: packages $(VENV)/dev.stamp ## Measure what compression costs and saves
 	$(BIN)/python stress-tests/compression.py

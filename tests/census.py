@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import os
-import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,13 @@ import greenlet
 from django.core.exceptions import PermissionDenied
 
 from tests.raw import RawClient
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.servers import Server
 
-SETTINGS = {"WS4REDIS_PROCESS_REQUEST": "tests.census.tell"}
+# One thread for hooks: a pool grows when it happens to be busy.
+SETTINGS = {"WS4REDIS_PROCESS_REQUEST": "tests.census.tell", "WS4REDIS_HOOK_THREADS": 1}
 _ADDRESS = "/ws/census"
 _OWN = ("Connection", "Facility", "Protocol", "HandshakeError", "_Opening")
 
@@ -28,6 +30,30 @@ def ask(server: Server) -> dict[str, int]:
     answer = RawClient.ask(server, _ADDRESS, {})
     counts: dict[str, int] = json.loads(answer.partition("\r\n\r\n")[2])
     return counts
+
+
+def counter(server: Server, redis_client: Any) -> Callable[[], dict[str, int]]:
+    """Return what counts all that a server holds, in its one process and in Redis."""
+
+    def count() -> dict[str, int]:
+        links = {"links to Redis": len(redis_client.client_list())}
+        followed = {"channels in Redis": len(redis_client.pubsub_channels())}
+        return ask(server) | links | followed
+
+    return count
+
+
+def settled(count: Callable[[], dict[str, int]]) -> dict[str, int]:
+    """Return the counts once they stay the same: threads and sockets end in their own time."""
+    counts: list[dict[str, int]] = []
+
+    def rests() -> bool:
+        counts.append(count())
+        last = [{**one, "memory": 0} for one in counts[-5:]]
+        return len(last) == 5 and all(one == last[0] for one in last) and not last[0]["websockets"]
+
+    wait_for(rests)
+    return counts[-1]
 
 
 def tell(request: Any) -> None:
@@ -46,7 +72,7 @@ def _count() -> dict[str, int]:
     return {
         "memory": _memory(),
         "descriptors": len(os.listdir("/proc/self/fd")),
-        "threads": threading.active_count(),
+        "threads": len(os.listdir("/proc/self/task")),
         "greenlets": sum(isinstance(one, greenlet.greenlet) and not one.dead for one in objects),
         "websockets": len(runner.registry),
         "admitted": len(runner.registry.admission),

@@ -258,7 +258,15 @@ def _nginx_systemd(site: Site) -> list[Command]:
     ]
 
 
-_APACHE = ("mpm_event", "authz_core", "alias", "proxy", "proxy_http", "proxy_wstunnel")
+_APACHE = (
+    "mpm_event",
+    "reqtimeout",
+    "authz_core",
+    "alias",
+    "proxy",
+    "proxy_http",
+    "proxy_wstunnel",
+)
 
 
 def _apache(site: Site) -> list[Command]:

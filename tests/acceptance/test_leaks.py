@@ -10,7 +10,6 @@ import pytest
 from tests import census, crowd
 from tests.acceptance.test_client_faults import KINDS, one_process
 from tests.servers import RedisServer, serving
-from tests.waiting import PATIENCE, wait_for
 
 BATCHES = 5
 """With 90 clients each."""
@@ -27,41 +26,13 @@ def test_clients_that_come_and_go_leave_nothing_behind(
         serving(kind, tmp_path, own_redis.url, one_process(kind), **settings) as server,
         own_redis.client() as redis_client,
     ):
-
-        def count() -> dict[str, int]:
-            links = {"links": len(redis_client.client_list())}
-            followed = {"followed": len(redis_client.pubsub_channels())}
-            return census.ask(server) | links | followed
-
+        count = census.counter(server, redis_client)
         for _ in range(BATCHES):
             crowd.come_and_go(server, redis_client)
-        wait_for(lambda: count()["websockets"] == 0)
-        before = settled(count)
+        before = census.settled(count)
         for _ in range(BATCHES):
             crowd.come_and_go(server, redis_client)
-        memory = before.pop("memory")
-        after: dict[str, int] = {}
-
-        def nothing_is_left() -> bool:
-            after.update(count())
-            return before.items() <= after.items()
-
-        try:
-            wait_for(nothing_is_left)
-        except AssertionError:
-            assert after == before
-        assert after["memory"] < GROWTH * memory
-        assert before["websockets"] == before["channels"] == before["followed"] == 0
-
-
-def settled(count: Any) -> dict[str, int]:
-    """Return the counts once they stay the same: threads and sockets end in their own time."""
-    counts = [count() for _ in range(3)]
-
-    def rests() -> bool:
-        counts.append(count())
-        last = [{name: one[name] for name in one if name != "memory"} for one in counts[-5:]]
-        return all(one == last[0] for one in last)
-
-    wait_for(rests, patience=PATIENCE)
-    return counts[-1]
+        after = census.settled(count)
+    assert after.pop("memory") < GROWTH * before.pop("memory")
+    assert after == before
+    assert before["websockets"] == before["channels"] == before["channels in Redis"] == 0

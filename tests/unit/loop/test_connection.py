@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -139,3 +140,40 @@ def test_a_close_behind_a_full_outbox_is_still_sent(make: Any) -> None:
         got += data
         setting.io.fire(WRITE)
     assert got.endswith(b"\x88\x02\x03\xe8")
+
+
+@pytest.fixture
+def tcp() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The server's end and the client's, which takes little at once."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.settimeout(5)
+        client.connect(listener.getsockname())
+        server, _ = listener.accept()
+        yield server, client
+
+
+def test_the_kernel_takes_little_for_a_client_that_does_not_read(make: Any, tcp: Any) -> None:
+    server, _ = tcp
+    registry = make(outbox_size=1).registry
+    connection = registry.adopt(server, Recorder())
+    sent = 0
+    while connection.phase is Phase.OPEN:
+        connection.send(bytes(2**14))
+        sent += 2**14
+    # It would be two to four megabytes.
+    assert sent < 2**20
+
+
+def test_a_slow_client_is_reset_so_that_the_kernel_forgets_it(make: Any, tcp: Any) -> None:
+    server, client = tcp
+    connection = make(outbox_size=1).registry.adopt(server, Recorder())
+    while connection.phase is Phase.OPEN:
+        connection.send(bytes(2**14))
+
+    def read_to_the_end() -> None:
+        while client.recv(2**16):
+            pass
+
+    with pytest.raises(ConnectionResetError):
+        read_to_the_end()
