@@ -9,6 +9,7 @@ from ws4redis.loop.connection import Connection, Phase
 from ws4redis.loop.dispatcher import Dispatcher, encode_auto, encode_binary
 from ws4redis.loop.echo import Unreturned
 from ws4redis.loop.handover import Handover
+from ws4redis.wire.close import CloseCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +113,16 @@ class Facility:
         return self._encode(payload)
 
     def on_open(self, connection: Connection) -> None:
-        """Deliver what was held, then go live."""
+        """Deliver what was held, then go live; end it if more came than could be held."""
         self.connection = connection
-        payloads, self._handover = self.handover.merged(), None
-        if payloads:
+        handover, self._handover = self.handover, None
+        if handover.overflowed:
+            connection.close(CloseCode.TRY_AGAIN_LATER, "Too much was published meanwhile.")
+            return
+        if payloads := handover.merged():
             connection.send(b"".join(map(self._encode, payloads)))
         for channel in self.membership.subscriptions:
-            if connection.phase is Phase.OPEN:
-                self._settle(channel, connection)
+            self._settle(channel, connection)
 
     def on_message(self, payload: bytes, binary: bool) -> None:
         """Publish what the client sent, unless it is a heartbeat."""
@@ -133,9 +136,9 @@ class Facility:
     def expect_return(self, payload: bytes) -> None:
         """Swallow one equal message on each channel that is both written and read, unless echoed.
 
-        To be called just before the message is published.
+        To be called just before the message is published, which may be after the websocket's end.
         """
-        if self.membership.echo or self.connection is None:
+        if self.membership.echo or self.connection is None or self.is_closed:
             return
         for channel in set(self.membership.publications) & set(self.membership.subscriptions):
             if self._unreturned is None:
@@ -152,7 +155,9 @@ class Facility:
             self._settle(channel, self.connection)
 
     def _settle(self, channel: bytes, connection: Connection) -> None:
-        self._dispatcher.settle(channel, self, connection, binary=self.membership.binary)
+        # It may have left the channel already: while it was sent to, or between two slices.
+        if connection.phase is Phase.OPEN:
+            self._dispatcher.settle(channel, self, connection, binary=self.membership.binary)
 
     def _encode(self, payload: bytes) -> bytes:
         return encode_binary(payload) if self.membership.binary else encode_auto(payload)
