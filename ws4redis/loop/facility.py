@@ -9,6 +9,7 @@ from ws4redis.loop.connection import Connection, Phase
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.echo import Unreturned
 from ws4redis.loop.handover import Handover
+from ws4redis.wire.close import CloseCode
 from ws4redis.wire.outgoing import PLAIN, Encoding, Outgoing
 
 
@@ -114,15 +115,17 @@ class Facility:
         return b"" if self._swallow(channel, message.payload) else message.frame(self.encoding)
 
     def on_open(self, connection: Connection) -> None:
-        """Deliver what was held, then go live."""
+        """Deliver what was held, then go live; end it if more came than could be held."""
         self.connection = connection
-        payloads, self._handover = self.handover.merged(), None
-        if payloads:
+        handover, self._handover = self.handover, None
+        if handover.overflowed:
+            connection.close(CloseCode.TRY_AGAIN_LATER, "Too much was published meanwhile.")
+            return
+        if payloads := handover.merged():
             frames = [Outgoing(payload).frame(self.encoding) for payload in payloads]
             connection.send(b"".join(frames))
         for channel in self.membership.subscriptions:
-            if connection.phase is Phase.OPEN:
-                self._dispatcher.settle(channel, self, connection)
+            self._settle(channel, connection)
 
     def on_message(self, payload: bytes, binary: bool) -> None:
         """Publish what the client sent, unless it is a heartbeat."""
@@ -136,9 +139,9 @@ class Facility:
     def expect_return(self, payload: bytes) -> None:
         """Swallow one equal message on each channel that is both written and read, unless echoed.
 
-        To be called just before the message is published.
+        To be called just before the message is published, which may be after the websocket's end.
         """
-        if self.membership.echo or self.connection is None:
+        if self.membership.echo or self.connection is None or self.is_closed:
             return
         for channel in set(self.membership.publications) & set(self.membership.subscriptions):
             if self._unreturned is None:
@@ -158,12 +161,17 @@ class Facility:
         if self._unreturned is None or self.connection is None:
             return
         for channel in self._unreturned.clear():
-            self._dispatcher.settle(channel, self, self.connection)
+            self._settle(channel, self.connection)
 
     def _swallow(self, channel: bytes, payload: bytes) -> bool:
         """Return whether a message is one of its own that it waits for, and wait no more."""
         if self._unreturned is None or not self._unreturned.swallow(channel, payload):
             return False
         if not self._unreturned.awaits(channel) and self.connection is not None:
-            self._dispatcher.settle(channel, self, self.connection)
+            self._settle(channel, self.connection)
         return True
+
+    def _settle(self, channel: bytes, connection: Connection) -> None:
+        # It may have left the channel already: while it was sent to, or between two slices.
+        if connection.phase is Phase.OPEN:
+            self._dispatcher.settle(channel, self, connection)

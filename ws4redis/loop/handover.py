@@ -1,8 +1,8 @@
-"""Holds live messages back while persisted ones are read, then merges without gap or duplicate.
+"""Joins the persisted message of each channel with the live ones, without gap or duplicate.
 
 A publisher persists a message before it publishes it, in one transaction, and one link to Redis is
-totally ordered. So of the messages that arrive before the answer to ``GET``, the last persisted one
-is that answer; none is older than the answer unless it was not persisted at all.
+totally ordered. So what arrives before the answer to ``GET`` is not newer than that answer, even
+where it comes from an earlier subscription of the channel, and what arrives after it is newer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Handover:
 
     def __init__(self, limit: int) -> None:
         self._last: dict[bytes, bytes | None] = {}
-        self._held: list[Delivery] = []
+        self._held: list[bytes] = []
         self._limit = limit
         self._size = 0
 
@@ -32,10 +32,12 @@ class Handover:
         return self._size > self._limit
 
     def hold(self, channel: bytes, payload: bytes) -> None:
-        """Keep a live message."""
+        """Keep a live message that is newer than the persisted one of its channel."""
+        if channel not in self._last:
+            return
         self._size += len(payload)
         if not self.overflowed:
-            self._held.append((channel, payload))
+            self._held.append(payload)
 
     def found(self, channel: bytes, payload: bytes | None) -> None:
         """Note the persisted message of a channel; None if it has none."""
@@ -47,10 +49,5 @@ class Handover:
 
     def merged(self) -> list[bytes]:
         """Return the payloads to deliver, in order: persisted ones, then those held."""
-        held = set(self._held)
-        persisted = [
-            payload
-            for channel, payload in self._last.items()
-            if payload is not None and (channel, payload) not in held
-        ]
-        return persisted + [payload for _, payload in self._held]
+        persisted = [payload for payload in self._last.values() if payload is not None]
+        return persisted + self._held

@@ -15,9 +15,13 @@ class FakeConnection:
         self.sent: list[bytes] = []
         self.phase = Phase.OPEN
         self.paused = False
+        self.closed_with: int | None = None
 
     def send(self, data: bytes) -> None:
         self.sent.append(data)
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed_with = code
 
     def pause(self) -> None:
         self.paused = True

@@ -12,8 +12,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 
 import hiredis
-
-from ws4redis.exceptions import BusError
+from gevent.event import Event
 
 RECEIVE_SIZE = 1 << 20
 
@@ -42,7 +41,8 @@ class RedisModel:
     """Redis and its one link."""
 
     def __init__(self) -> None:
-        self.is_away = False
+        self.is_there = Event()
+        self.is_there.set()
         self.cuts = 0
         self.log: list[Published] = []
         self.starts: defaultdict[bytes, list[Start]] = defaultdict(list)
@@ -60,9 +60,8 @@ class RedisModel:
         return self._link is not None
 
     def connect(self) -> socket.socket:
-        """Return the other end of a new link."""
-        if self.is_away:
-            raise BusError("Redis is away.")
+        """Return the other end of a new link; wait for it while Redis is away."""
+        self.is_there.wait()
         self._link, other = socket.socketpair()
         for end in (self._link, other):
             end.setblocking(False)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from tests.unit.loop.fakes import FakeConnection
-from tests.unit.loop.test_dispatcher import Redis, encode_auto, encode_binary
+from tests.unit.loop.test_dispatcher import Redis, encode_auto, encode_binary, settled
 from ws4redis.loop.connection import Phase
 from ws4redis.loop.facility import Facility, Membership
-from ws4redis.wire.outgoing import Encoding
+from ws4redis.wire.outgoing import Encoding, Outgoing
 
 
 class Publisher:
@@ -58,6 +58,15 @@ def test_what_comes_before_the_websocket_is_open_is_delivered_first() -> None:
         _ = setting.facility.handover
 
 
+def test_a_websocket_that_misses_some_of_what_came_before_it_was_open_is_closed() -> None:
+    setting = Setting()
+    setting.facility.handover.found(b"a", None)
+    setting.arrives(b"x" * 1000, b"one too many")
+    setting.facility.on_open(setting.connection)
+    assert setting.connection.closed_with == 1013
+    assert setting.sent() == b""
+
+
 def test_own_messages_do_not_come_back_and_those_of_others_do() -> None:
     setting = Setting()
     setting.facility.on_open(setting.connection)
@@ -100,6 +109,32 @@ def test_a_message_that_was_not_published_is_not_mistaken_for_that_of_another(
     setting.connection.phase = Phase.CLOSED
     setting.facility.on_close(1006, "")
     setting.facility.retract(b"late", *channels)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_is_published_after_the_end_of_its_websocket_brings_it_back_nowhere(
+    others: int,
+) -> None:
+    setting = Setting()
+    for _ in range(others):
+        settled(setting.redis, b"a")
+    setting.facility.on_open(setting.connection)
+    setting.connection.phase = Phase.CLOSED
+    setting.facility.on_close(1006, "")
+    setting.publisher.publish(setting.facility, b"kept during an outage")
+    setting.arrives(b"kept during an outage", b"live")
+    assert setting.connection.sent == []
+    assert len(list(setting.redis.dispatcher.channels)) == others
+
+
+def test_a_websocket_that_ends_between_two_slices_is_not_settled_again() -> None:
+    setting = Setting()
+    setting.facility.on_open(setting.connection)
+    setting.facility.on_message(b"mine", False)
+    setting.connection.phase = Phase.CLOSED
+    setting.facility.on_close(1006, "")
+    assert setting.facility.accept(b"a", Outgoing(b"mine")) == b""
+    assert list(setting.redis.dispatcher.channels) == []
 
 
 def test_a_heartbeat_of_the_client_is_no_message() -> None:

@@ -17,28 +17,45 @@ def test_nothing_is_missing_and_nothing_comes_twice(
     joined, answered = min(joined, len(persisted)), min(max(joined, answered), len(persisted))
     handover = Handover(10_000)
     last = None
-    for number, is_persisted in enumerate(persisted[:answered]):
+    for number, is_persisted in enumerate(persisted):
         payload = b"%d" % number
-        last = payload if is_persisted else last
+        if number == answered:
+            handover.found(CHANNEL, last)
+        last = payload if is_persisted and number < answered else last
         if number >= joined:
             handover.hold(CHANNEL, payload)
-    handover.found(CHANNEL, last)
-    live = [b"%d" % number for number in range(joined, answered)]
-    expected = [last, *live] if last is not None and last not in live else live
-    assert handover.merged() == expected
+    if answered == len(persisted):
+        handover.found(CHANNEL, last)
+    live = [b"%d" % number for number in range(answered, len(persisted))]
+    assert handover.merged() == ([] if last is None else [last]) + live
+
+
+def test_what_an_earlier_subscription_left_on_the_way_does_not_come_after_what_is_newer() -> None:
+    handover = Handover(100)
+    handover.hold(CHANNEL, b"old")
+    handover.found(CHANNEL, b"newest")
+    assert handover.merged() == [b"newest"]
+
+
+def test_two_equal_messages_are_two() -> None:
+    handover = Handover(100)
+    handover.found(CHANNEL, b"tick")
+    handover.hold(CHANNEL, b"tick")
+    assert handover.merged() == [b"tick", b"tick"]
 
 
 def test_persisted_messages_of_several_channels_come_first() -> None:
     handover = Handover(100)
-    handover.hold(b"a", b"live")
     handover.found(b"a", b"old a")
-    handover.found(b"b", b"live")
+    handover.hold(b"a", b"live")
+    handover.found(b"b", b"old b")
     handover.found(b"c", None)
-    assert handover.merged() == [b"old a", b"live", b"live"]
+    assert handover.merged() == [b"old a", b"old b", b"live"]
 
 
 def test_more_than_the_limit_is_noticed() -> None:
     handover = Handover(10)
+    handover.found(b"a", None)
     handover.hold(b"a", b"x" * 10)
     assert not handover.overflowed
     handover.hold(b"a", b"x")
@@ -47,6 +64,7 @@ def test_more_than_the_limit_is_noticed() -> None:
 
 def test_what_a_site_inserts_comes_in_its_order_before_what_was_held() -> None:
     handover = Handover(100)
+    handover.found(b"a", None)
     handover.hold(b"a", b"held")
     handover.insert(b"one")
     handover.insert(b"two")
