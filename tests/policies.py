@@ -9,6 +9,13 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 
 
+def by_header(request: Any) -> None:
+    """Log in whom a header names, without a session."""
+    from django.contrib.auth.models import User
+
+    request.user = User.objects.get(username=request.headers["X-User"])
+
+
 def only_members(request: Any, channels: list[str]) -> list[str]:
     if not request.user.is_authenticated:
         raise PermissionDenied("Only for members.")

@@ -273,6 +273,27 @@ def test_while_redis_is_away_a_change_succeeds_and_is_found_later(
         assert code(websocket) == EXPELLED
 
 
+def test_a_user_without_a_session_is_watched_too(
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    facility: str,
+    open_websocket: Any,
+) -> None:
+    settings = {"WS4REDIS_PROCESS_REQUEST": "tests.policies.by_header"}
+    with serving("serve", tmp_path, redis_server.url, **settings) as server:
+        stays, leaves = Member(), Member()
+        url = server.url(f"{facility}?subscribe-broadcast")
+        first, second = (
+            open_websocket(url, headers={"X-User": one.name}) for one in (stays, leaves)
+        )
+        # Their session ends, which here says nothing of who they are.
+        log_out(stays)
+        deactivate(leaves)
+        assert code(second) == EXPELLED
+        assert_open(first, facility)
+
+
 def expire(member: Member) -> None:
     from django.contrib.sessions.models import Session
 

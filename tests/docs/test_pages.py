@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,10 +63,18 @@ def test_every_file_to_copy_is_in_a_page() -> None:
             assert f"../{path.relative_to(ROOT)}\n" in pages, path
 
 
-def test_every_fault_of_redis_names_its_test_and_the_other_way_round() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "topics" / "faults.md").read_text()))
-    sources = "".join(path.read_text() for path in ROOT.glob("tests/*/test_*.py"))
-    assert named <= set(re.findall(r"^def (test_\w+)\(", sources, re.MULTILINE))
+def named_tests(page: Path) -> set[str]:
+    return set(re.findall(r"`(test_\w+)`", page.read_text()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_exists(page: Any) -> None:
+    sources = "".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
+    assert named_tests(page) <= set(re.findall(r"^ *def (test_\w+)\(", sources, re.MULTILINE))
+
+
+def test_every_fault_of_redis_is_in_its_page() -> None:
+    named = named_tests(ROOT / "docs" / "topics" / "faults.md")
     source = (ROOT / "tests" / "acceptance" / "test_link_faults.py").read_text()
     assert set(re.findall(r"^def (test_\w+)\(", source, re.MULTILINE)) <= named
 
