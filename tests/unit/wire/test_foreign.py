@@ -29,7 +29,9 @@ reasons = st.text(max_size=200)
 def hostile_frames(draw: st.DrawFn) -> bytes:
     """A frame with any header: any opcode and bits, any length, with or without a mask."""
     text = st.sampled_from([b"ok", "ä€😀".encode(), "€".encode()[:2], b"\xff", b"\xed\xa0\x80"])
-    close = st.integers(0, 6000).map(lambda code: code.to_bytes(2, "big"))
+    telling = [999, 1000, 1004, 1005, 1006, 1014, 1015, 1016, 2999, 3000, 4999, 5000]
+    code = st.sampled_from(telling) | st.integers(0, 6000)
+    close = code.map(lambda code: code.to_bytes(2, "big"))
     payload = draw(st.one_of(text, st.binary(max_size=130), close, st.just(bytes(600))))
     opcode = draw(st.sampled_from([0, 0, 1, 1, 2, 8, 9, 10]) | st.integers(0, 15))
     data = client_frame(
