@@ -60,9 +60,6 @@ _VIOLATIONS = {
     "bad-continuation-of-nothing": frame(0, b"x"),
     "bad-message-within-message": frame(TEXT, b"x", fin=False) + frame(TEXT, b"y"),
     "bad-close-1-byte": frame(CLOSE, b"\x03"),
-    "bad-close-999": frame(CLOSE, b"\x03\xe7"),
-    "bad-close-1005": frame(CLOSE, b"\x03\xed"),
-    "bad-close-5000": frame(CLOSE, b"\x13\x88"),
     "bad-close-reason": frame(CLOSE, b"\x03\xe8\xff"),
     "bad-text": frame(TEXT, GREEK + b"\xff"),
     "bad-text-ends-early": frame(TEXT, GREEK[:3]),
@@ -77,6 +74,14 @@ _VIOLATIONS = {
     "too-big-announced": frame(BINARY, bytes(70_000))[:20],
     "too-big-in-fragments": frame(BINARY, bytes(600), fin=False) + frame(0, bytes(600)),
 }
+_CLOSE_CODES = {
+    **{f"close-{code}": code for code in (1000, 1003, 1007, 1014, 3000, 4999)},
+    **{
+        f"bad-close-{code}": code
+        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2999, 5000, 65535)
+    },
+}
+_CLOSES = {name: frame(CLOSE, code.to_bytes(2, "big")) for name, code in _CLOSE_CODES.items()}
 _GOOD_HANDSHAKE = {
     "HTTP_UPGRADE": "websocket",
     "HTTP_CONNECTION": "keep-alive, Upgrade",
@@ -170,7 +175,7 @@ _NAMES = {
 
 def main() -> None:
     """Write all files."""
-    for name, data in (_KINDS | _FRAGMENTS | _VIOLATIONS).items():
+    for name, data in (_KINDS | _FRAGMENTS | _VIOLATIONS | _CLOSES).items():
         store("protocol", name, data)
     for name, data in _DEFLATED.items():
         store("deflated", name, data)

@@ -357,6 +357,7 @@ class Delivery(RuleBasedStateMachine):
 
     def _check_arrived(self, browser: Browser) -> None:
         if browser.connection is None or browser.has_ended:
+            assert browser.opening is None or browser.opening.ready(), "It waits for ever."
             return
         persisted, live = self._expected(browser)
         missing = len(persisted) + len(live) - len(browser.received)
@@ -397,9 +398,9 @@ class Delivery(RuleBasedStateMachine):
     def _end(self) -> None:
         for browser in self.all:
             if browser.opening is not None:
-                facility = browser.opening.get()
-                if isinstance(facility, Facility):
-                    facility.leave()
+                browser.opening.kill()
+                if isinstance(browser.opening.value, Facility):
+                    browser.opening.value.leave()
             if browser.connection is not None:
                 browser.connection.abort()
             browser.vanish()
