@@ -121,10 +121,10 @@ class Endpoint:
         self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
     ) -> None:
         _check_address(environ, settings)
+        _check_facility(environ, settings, self._metrics)
         handshake = wire.check(wire.Request.from_environ(environ))
         transport = find(environ, start_response)
         runner = self._runner(transport)
-        _check_facility(environ, settings, self._metrics)
         if runner.is_draining:
             raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
         place = runner.call(runner.enter, client)

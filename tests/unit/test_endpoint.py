@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ws4redis import endpoint
 from ws4redis.conf import Settings
 from ws4redis.endpoint import Endpoint
 from ws4redis.exceptions import BusError, HandshakeError, TransportError
@@ -20,7 +22,9 @@ GOOD = {
 }
 
 
-def ask(environ: dict[str, str], failure: Exception | None = None) -> tuple[str, Any, bytes]:
+def ask(
+    environ: dict[str, str], failure: Exception | None = None, metrics: Metrics | None = None
+) -> tuple[str, Any, bytes]:
     """Return the status, the headers and the body of a refusal."""
 
     def settings() -> Settings:
@@ -32,7 +36,7 @@ def ask(environ: dict[str, str], failure: Exception | None = None) -> tuple[str,
         raise AssertionError("a refusal needs neither Redis nor the loop")
 
     answers: list[Any] = []
-    body = Endpoint(settings, unused, unused, Metrics())(
+    body = Endpoint(settings, unused, unused, metrics or Metrics())(
         environ, lambda status, headers: answers.append((status, dict(headers)))
     )
     ((status, headers),) = answers
@@ -70,6 +74,26 @@ def test_a_refused_version_is_told_without_hop_by_hop_headers() -> None:
     assert status == "426 Upgrade Required"
     assert headers["Sec-WebSocket-Version"] == "13"
     assert "Upgrade" not in headers
+
+
+@pytest.mark.parametrize("facility", ["a" * 201, "line\nfeed", "nul\0", "\x7f"])
+def test_a_facility_that_may_not_be_is_not_found_and_counted(facility: str) -> None:
+    metrics = Metrics()
+    status, _, body = ask(GOOD | {"PATH_INFO": f"/ws/{facility}"}, metrics=metrics)
+    assert status == "404 Not Found"
+    assert body == b"There is no such facility.\n"
+    assert metrics.values["limits.facility"] == metrics.values["connections.refused"] == 1
+
+
+def test_too_many_channels_are_refused_and_counted() -> None:
+    metrics = Metrics()
+    subscriber = SimpleNamespace(subscriptions=["a", "b"], publications=["b", "c"])
+    grant: Any = SimpleNamespace(subscriber=subscriber)
+    endpoint._check_channels(grant, Settings(max_channels=3), metrics)
+    with pytest.raises(HandshakeError) as refused:
+        endpoint._check_channels(grant, Settings(max_channels=2), metrics)
+    assert refused.value.status == 403
+    assert metrics.values["limits.channels"] == 1
 
 
 @pytest.mark.parametrize("path", ["/ws/", "/other", "/ws", ""])
