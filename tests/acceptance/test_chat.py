@@ -141,6 +141,19 @@ def test_a_group_is_among_itself(person: Any, browser: Browser, site: str) -> No
         expect(page.locator("h1")).to_have_text("Not allowed")
 
 
+def test_a_logout_reaches_the_other_tabs_of_the_same_browser_only(person: Any) -> None:
+    john, mary = person("/chat/", "john"), person("/chat/", "mary")
+    other = john.context.new_page()
+    other.goto("/chat/")
+    expect(other.locator("#state")).to_have_text("live")
+    john.get_by_role("button", name="Log out").click()
+    expect(other.locator("#state")).to_have_text("logged out")
+    say(mary, "he has left")
+    expect(texts(mary).last).to_have_text("he has left")
+    expect(texts(other).filter(has_text="he has left")).to_have_count(0)
+    expect(other.locator("#state")).to_have_text("logged out")
+
+
 def test_posting_needs_a_login_and_a_csrf_token(person: Any) -> None:
     page = person("/chat/")
     answer = page.request.post("/chat/", form={"message": "spam"})

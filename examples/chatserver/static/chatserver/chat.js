@@ -5,14 +5,20 @@
   const state = document.getElementById("state");
   const billboard = document.getElementById("billboard");
   const form = document.getElementById("post");
-  const texts = { connected: "live", connecting: "connecting", disconnected: "reconnecting" };
+  const texts = {
+    connected: "live",
+    connecting: "connecting",
+    disconnected: "reconnecting",
+    expelled: "logged out",
+  };
+  const EXPELLED = 4501;
 
   WS4Redis({
     uri: script.dataset.uri,
     heartbeat_msg: JSON.parse(script.dataset.heartbeat),
     connecting: () => show("connecting"),
     connected: () => show("connected"),
-    disconnected: () => show("disconnected"),
+    disconnected: (event) => show(event.code === EXPELLED ? "expelled" : "disconnected"),
     receive_message: (data) => append(JSON.parse(data)),
   });
 
