@@ -177,13 +177,16 @@ class Settings:
     ``host``, ``port``, ``db``, ``username``, ``password``, ``unix_socket_path``, ``ssl`` and what
     else a redis-py connection takes. Name only what deviates from ``localhost:6379``, db 0."""
 
+    prefix: str | None = setting(None, "E005", _prefix)
+    """Text before each channel and key in Redis, without the colon that follows it. None: nothing.
+    None of its parts between colons may be the name of an audience, such as ``user``."""
+
     expire: int | None = setting(3600, "E004", _number(0, none=True, whole=True))
     """Seconds for which the last message of each channel is persisted, so that a client receives
     it when it connects. 0 or None: messages are not persisted."""
 
-    prefix: str | None = setting(None, "E005", _prefix)
-    """Text before each channel and key in Redis, without the colon that follows it. None: nothing.
-    None of its parts between colons may be the name of an audience, such as ``user``."""
+    redis_timeout: float = setting(2.0, "E017", _number(0.01))
+    """Seconds that a publisher waits for Redis, and that a new websocket waits for its channels."""
 
     subscriber: Any = setting("ws4redis.subscriber.RedisSubscriber", "E006", _class)
     """The class, or its dotted path, that decides which channels a websocket joins and what happens
@@ -198,6 +201,38 @@ class Settings:
     """A function ``(request)``, or its dotted path, that sets ``request.session`` and
     ``request.user`` in place of Django's own sessions and authentication."""
 
+    hook_threads: int = setting(10, "E018", _number(1, whole=True))
+    """Threads of the websocket loop that load sessions and users and run the hooks above."""
+
+    hook_timeout: float | None = setting(30.0, "E035", _number(0.01, none=True))
+    """Seconds that a new websocket waits for these threads and hooks; then it gets a 503. None: for
+    ever. It counts where the loop runs on the hub of its server (``serve``, uWSGI and gunicorn with
+    gevent); other servers have threads of their own for requests, and options for their time."""
+
+    refuse_unresolved: bool = setting(False, "E014", _flag)
+    """What happens if a client asks for a channel that it can't have, such as ``subscribe-user``
+    without a login. False: it is connected without that channel, and the reason goes to the log and
+    to the header ``X-WS4Redis-Refused``. True: it gets a 403."""
+
+    facility_pattern: str = setting(r"[^\x00-\x1f\x7f]{1,200}", "E031", _pattern)
+    """The regular expression that the name of a facility must match as a whole, when a client asks
+    for it; another name gets a 404."""
+
+    max_channels: int = setting(500, "E032", _number(1, whole=True))
+    """Channels of one websocket, such as those of the groups of its user; more get a 403."""
+
+    allowed_origins: list[str] = setting([], "E012", _origins)
+    """Origins such as ``'https://example.com'`` whose pages may open websockets, besides those of
+    the site itself, of ``ALLOWED_HOSTS`` and of ``CSRF_TRUSTED_ORIGINS``."""
+
+    subprotocols: list[str] = setting([], "E013", _texts)
+    """Subprotocols this site speaks, the preferred one first. One of them is chosen if the client
+    offers it."""
+
+    auth_sweep: float | None = setting(60.0, "E034", _number(1, none=True))
+    """Seconds between two looks at the sessions, users and groups behind all open websockets, for
+    changes that no signal tells, such as an expired session. None: no such looks."""
+
     heartbeat: str | None = setting(None, "E009", _text)
     """Text that is sent to each client on an interval, and dropped when a client sends it.
     None: no heartbeats."""
@@ -210,18 +245,9 @@ class Settings:
     ping is given up. None: no pings, so a client that vanished without a word stays until something
     is sent to it."""
 
-    allowed_origins: list[str] = setting([], "E012", _origins)
-    """Origins such as ``'https://example.com'`` whose pages may open websockets, besides those of
-    the site itself, of ``ALLOWED_HOSTS`` and of ``CSRF_TRUSTED_ORIGINS``."""
-
-    subprotocols: list[str] = setting([], "E013", _texts)
-    """Subprotocols this site speaks, the preferred one first. One of them is chosen if the client
-    offers it."""
-
-    refuse_unresolved: bool = setting(False, "E014", _flag)
-    """What happens if a client asks for a channel that it can't have, such as ``subscribe-user``
-    without a login. False: it is connected without that channel, and the reason goes to the log and
-    to the header ``X-WS4Redis-Refused``. True: it gets a 403."""
+    compression_threshold: int | None = setting(1024, "E025", _number(0, none=True, whole=True))
+    """Bytes from which on a message is compressed (permessage-deflate) for clients that can read
+    it. None: nothing is compressed, in neither direction."""
 
     max_message_size: int = setting(2**20, "E015", _number(1, whole=True))
     """Bytes of the largest message that a client may send; a larger one closes with 1009."""
@@ -229,27 +255,24 @@ class Settings:
     max_fragments: int = setting(1024, "E024", _number(1, whole=True))
     """Frames that a message of a client may be cut into; more of them close with 1009."""
 
-    compression_threshold: int | None = setting(1024, "E025", _number(0, none=True, whole=True))
-    """Bytes from which on a message is compressed (permessage-deflate) for clients that can read
-    it. None: nothing is compressed, in neither direction."""
+    max_message_rate: float | None = setting(100.0, "E028", _number(0.01, none=True))
+    """Messages and pings that a client may send in a second. Who was silent may send the messages
+    of ten seconds at once. None: any number."""
+
+    max_byte_rate: float | None = setting(2**20, "E029", _number(1, none=True))
+    """Bytes of messages that a client may send in a second, or those of ten seconds at once.
+    None: any number."""
+
+    over_rate: str = setting("close", "E030", _over_rate)
+    """What happens to a client that sends more: ``'close'`` ends its websocket with 1008,
+    ``'drop'`` ignores what it sends beyond its rate."""
 
     outbox_size: int = setting(2**20, "E016", _number(1024, whole=True))
     """Bytes that may wait for one slow client. Beyond it, that client is disconnected."""
 
-    redis_timeout: float = setting(2.0, "E017", _number(0.01))
-    """Seconds that a publisher waits for Redis, and that a new websocket waits for its channels."""
-
-    hook_threads: int = setting(10, "E018", _number(1, whole=True))
-    """Threads of the websocket loop that load sessions and users and run the hooks above."""
-
-    hook_timeout: float | None = setting(30.0, "E035", _number(0.01, none=True))
-    """Seconds that a new websocket waits for these threads and hooks; then it gets a 503. None: for
-    ever. It counts where the loop runs on the hub of its server (``serve``, uWSGI and gunicorn with
-    gevent); other servers have threads of their own for requests, and options for their time."""
-
-    drain_time: float = setting(5.0, "E019", _number(0))
-    """Seconds at most over which a process that stops or reloads closes its websockets, so that
-    their clients don't all come back at once. It is less where the server has less patience."""
+    backlog_size: int = setting(2**28, "E033", _number(2**20, whole=True))
+    """Bytes that may wait for all slow clients of a process together. Beyond it, the client for
+    which most waits is disconnected."""
 
     trusted_proxies: list[str] = setting([], "E020", _proxies)
     """Networks of the proxies that are believed when they say whom they speak for, such as
@@ -277,36 +300,13 @@ class Settings:
     )
     """Websockets of one session in one process; another one gets a 429. None: any number."""
 
-    max_message_rate: float | None = setting(100.0, "E028", _number(0.01, none=True))
-    """Messages and pings that a client may send in a second. Who was silent may send the messages
-    of ten seconds at once. None: any number."""
-
-    max_byte_rate: float | None = setting(2**20, "E029", _number(1, none=True))
-    """Bytes of messages that a client may send in a second, or those of ten seconds at once.
-    None: any number."""
-
-    over_rate: str = setting("close", "E030", _over_rate)
-    """What happens to a client that sends more: ``'close'`` ends its websocket with 1008,
-    ``'drop'`` ignores what it sends beyond its rate."""
-
-    facility_pattern: str = setting(r"[^\x00-\x1f\x7f]{1,200}", "E031", _pattern)
-    """The regular expression that the name of a facility must match as a whole, when a client asks
-    for it; another name gets a 404."""
-
-    max_channels: int = setting(500, "E032", _number(1, whole=True))
-    """Channels of one websocket, such as those of the groups of its user; more get a 403."""
-
-    backlog_size: int = setting(2**28, "E033", _number(2**20, whole=True))
-    """Bytes that may wait for all slow clients of a process together. Beyond it, the client for
-    which most waits is disconnected."""
-
-    auth_sweep: float | None = setting(60.0, "E034", _number(1, none=True))
-    """Seconds between two looks at the sessions, users and groups behind all open websockets, for
-    changes that no signal tells, such as an expired session. None: no such looks."""
-
     handshake_timeout: float = setting(10.0, "E036", _number(0.1))
     """Seconds that a client has to send its handshake to ``manage.py ws4redis serve``, all its
     headers; then it gets a 408. Other servers have options of their own for that."""
+
+    drain_time: float = setting(5.0, "E019", _number(0))
+    """Seconds at most over which a process that stops or reloads closes its websockets, so that
+    their clients don't all come back at once. It is less where the server has less patience."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:
