@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.frames import Opcode
@@ -23,6 +23,9 @@ LARGE = st.integers(0, 70_000).map(lambda size: b"\xc3\xa4" * (size // 2))
 payloads = st.one_of(st.binary(max_size=200), st.text(max_size=50).map(str.encode), LARGE)
 codes = st.one_of(st.sampled_from(CloseCode), st.integers(3000, 4999)).filter(may_be_received)
 reasons = st.text(max_size=200)
+
+unhurried = settings(deadline=None)
+"""Other tests may keep the machine busy."""
 
 
 @st.composite
@@ -45,6 +48,7 @@ def hostile_frames(draw: st.DrawFn) -> bytes:
     return data if wrong_length is None else bytes([data[0], 0x80 | wrong_length]) + data[2:]
 
 
+@unhurried
 @given(st.lists(hostile_frames(), max_size=6).map(b"".join))
 @example(client_frame(1, b"a", fin=False) + client_frame(8, b"\x03\xe8"))
 @example(client_frame(8, b"\x00\x00\xff"))
@@ -53,6 +57,7 @@ def test_hostile_streams_mean_the_same_to_both_wherever_they_are_cut(data: bytes
     check_promises(data)
 
 
+@unhurried
 @given(st.lists(hostile_frames(), max_size=6).map(b"".join))
 def test_both_codecs_agree_with_a_limit_of_any_size(data: bytes) -> None:
     for limit in (0, 1, 125, 2**20):
@@ -60,12 +65,14 @@ def test_both_codecs_agree_with_a_limit_of_any_size(data: bytes) -> None:
         assert difference is None, difference
 
 
+@unhurried
 @given(payloads, st.booleans())
 def test_they_read_the_messages_that_we_write(payload: bytes, binary: bool) -> None:
     opcode = Opcode.BINARY if binary else Opcode.TEXT
     assert client_reads(encode_message(payload, binary=binary)) == [(opcode, payload, True)]
 
 
+@unhurried
 @given(codes, reasons)
 def test_they_read_the_close_that_we_write_and_we_their_answer(code: int, reason: str) -> None:
     ours, theirs = Protocol(), client()
@@ -106,6 +113,7 @@ actions = st.one_of(
 )
 
 
+@unhurried
 @given(st.lists(actions, max_size=6), st.none() | st.tuples(codes, st.text(max_size=30)))
 def test_we_read_what_they_write_and_they_our_answers(
     written: list[tuple[Write, Any]], end: tuple[int, str] | None
