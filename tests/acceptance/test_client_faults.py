@@ -185,6 +185,19 @@ def test_headers_beyond_the_bounds_get_a_431(
         assert "Refused a request of 127.0.0.1 with 431" in server.log
 
 
+def test_what_is_no_request_gets_a_400_at_once(
+    tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    with (
+        serving("serve", tmp_path, redis_server.url, WS4REDIS_HANDSHAKE_TIMEOUT=3600) as server,
+        server.connect() as client,
+    ):
+        # The beginning of TLS, which has no end of a line in it.
+        client.sendall(bytes.fromhex("1603010200010001fc0303"))
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+        assert "with 400: it is malformed" in server.log
+
+
 @pytest.mark.parametrize("length", [b"Content-Length: 9999999999", b"Transfer-Encoding: chunked"])
 def test_a_body_that_never_ends_is_not_waited_for(
     length: bytes, tmp_path: Path, redis_server: RedisServer, users: Any, facility: str

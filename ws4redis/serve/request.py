@@ -31,6 +31,7 @@ LINGER = 1.0
 """Seconds for which the rest of a refused request is read, so that its answer gets through."""
 READ_SIZE = 4096
 
+_BEGIN = re.compile(rb"[\r\nA-Za-z]")
 _END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END = 4
 _REASONS = {
@@ -42,6 +43,10 @@ _REASONS = {
 
 class _TooBig(Exception):
     """The head of a request is beyond its bounds."""
+
+
+class _NoRequest(Exception):
+    """What comes is not even the beginning of a request, such as that of TLS."""
 
 
 class Handler(WSGIHandler):  # type: ignore[misc]
@@ -72,7 +77,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]
         try:
             with gevent.Timeout(self._timeout, TimeoutError()):
                 is_whole = _read_head(self.socket, head)
-        except (TimeoutError, _TooBig, OSError) as error:
+        except (TimeoutError, _TooBig, _NoRequest, OSError) as error:
             is_whole = False
             self._give_up(error, head)
         self.rfile = io.BufferedReader(io.BytesIO(head), max(1, len(head)))
@@ -104,6 +109,8 @@ class Handler(WSGIHandler):  # type: ignore[misc]
         """Answer a client that is still there and has begun a request."""
         if isinstance(error, _TooBig):
             self._refuse(431)
+        elif isinstance(error, _NoRequest):
+            self._refuse(400)
         elif isinstance(error, TimeoutError) and head:
             self._refuse(408)
 
@@ -126,6 +133,7 @@ def _read_head(sock: Any, head: bytearray) -> bool:
 
     Raises:
         _TooBig: There is too much of it.
+        _NoRequest: It can't become a request.
     """
     searched = 0
     while (end := _END.search(head, searched)) is None:
@@ -136,6 +144,8 @@ def _read_head(sock: Any, head: bytearray) -> bool:
         if not piece:
             return False
         head += piece
+        if not _BEGIN.match(head):
+            raise _NoRequest
     if end.end() > HEAD_LIMIT or head.count(b"\n", 0, end.end()) > LINES:
         raise _TooBig
     return True
