@@ -32,6 +32,8 @@ WSGI_APPLICATION = os.environ.get("WS4REDIS_TEST_APPLICATION")
 STATIC_URL = "/static/"
 USE_TZ = True
 WEBSOCKET_URL = "/ws/"
+# Many tests of one server read its log.
+WS4REDIS_LOG_RATE = None
 WS4REDIS_CONNECTION = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
 
 # A test that starts a server of its own hands it settings of its own.

@@ -304,6 +304,10 @@ class Settings:
     """Seconds that a client has to send its handshake to ``manage.py ws4redis serve``, all its
     headers; then it gets a 408. Other servers have options of their own for that."""
 
+    log_rate: int | None = setting(20, "E037", _number(1, none=True, whole=True))
+    """Lines of one kind that clients may cause in a second; one more says how many were left out.
+    None: any number."""
+
     drain_time: float = setting(5.0, "E019", _number(0))
     """Seconds at most over which a process that stops or reloads closes its websockets, so that
     their clients don't all come back at once. It is less where the server has less patience."""

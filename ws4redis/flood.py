@@ -15,7 +15,7 @@ from dataclasses import dataclass
 logger = logging.getLogger(__name__)
 
 LIMIT = 20
-"""Lines of one kind in a second."""
+"""Lines of one kind in a second, until a site says otherwise."""
 WINDOW = 1.0
 """Seconds over which lines are counted."""
 SHOWN = 200
@@ -35,13 +35,13 @@ class Flood(logging.Filter):
     """Lets some lines of each kind pass in a second, and counts the rest.
 
     Args:
-        limit: Lines of one kind in a second.
+        limit: Lines of one kind in a second; None for any number.
         clock: Returns seconds that only grow.
     """
 
-    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
+    def __init__(self, limit: int | None, clock: Callable[[], float]) -> None:
         super().__init__()
-        self._limit = limit
+        self.limit = limit
         self._clock = clock
         self._lock = threading.Lock()
         self._kinds: dict[tuple[str, int, str], _Kind] = {}
@@ -58,7 +58,7 @@ class Flood(logging.Filter):
         with self._lock:
             name = (record.name, record.levelno, str(record.msg))
             kind = self._kinds.setdefault(name, _Kind(self._clock()))
-            if kind.passed < self._limit:
+            if self.limit is None or kind.passed < self.limit:
                 kind.passed += 1
                 return True
             kind.left_out += 1

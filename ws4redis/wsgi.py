@@ -14,6 +14,7 @@ import gevent.monkey
 import redis.connection
 from django.core.handlers.wsgi import WSGIHandler
 
+from ws4redis import flood
 from ws4redis.channels import Namespace
 from ws4redis.conf import Settings, get_settings, redis_options
 from ws4redis.endpoint import Endpoint, framed
@@ -104,6 +105,7 @@ def _build(settings: Settings, mercy: float) -> Runner:
         # Sites that follow the old documentation have put gevent's socket there, which fails in
         # the threads where the loop, and hooks, talk to Redis.
         vars(redis.connection)["socket"] = socket
+    flood.clients.limit = settings.log_rate
     connection_class, options = redis_options(settings.connection)
     return Runner(
         Options(

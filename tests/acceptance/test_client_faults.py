@@ -96,7 +96,8 @@ def test_a_client_that_pings_and_never_reads_is_dropped(
     open_raw: Any,
     open_websocket: Any,
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url, WS4REDIS_OUTBOX_SIZE=2**15) as server:
+    settings = {"WS4REDIS_OUTBOX_SIZE": 2**15, "WS4REDIS_MAX_MESSAGE_RATE": None}
+    with serving(kind, tmp_path, redis_server.url, **settings) as server:
         client = open_raw(server, f"/ws/{facility}", receive_buffer=2048)
         pings = client.frame(b"x" * 125, opcode=9) * 100
 

@@ -136,7 +136,7 @@ def test_no_secret_gets_into_the_log(
 def test_a_flood_of_refused_handshakes_writes_few_lines_and_says_how_many_more_there_were(
     kind: str, tmp_path: Path, redis_server: RedisServer, users: Any, facility: str
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url) as server:
+    with serving(kind, tmp_path, redis_server.url, WS4REDIS_LOG_RATE=LIMIT) as server:
         begin = len(server.log)
         refused = 300
         for _ in range(refused):
