@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.servers import ROOT, RedisServer, Server, serving
+from tests.waiting import PATIENCE
 
 PAGE = (ROOT / "docs" / "howto" / "access.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-ONE_LINERS, BY_FACILITY, OWN, MODULE, TOKEN = EXAMPLES
+ONE_LINERS, BY_FACILITY, OWN, MODULE, TOKEN, KICK = EXAMPLES
 FLAGS = ("subscribe-broadcast", "publish-broadcast", "subscribe-user", "publish-user")
 VISITOR = "nobody is logged in"
 
@@ -46,6 +47,21 @@ def granted(open_websocket: Any, server: Server, facility: str, cookie: str = ""
         return []
     told = client.response.headers.get("X-WS4Redis-Refused", "")
     return [name for name in FLAGS if f"{name} (" not in told]
+
+
+def test_a_kick_closes_what_is_open_and_forbids_nothing(
+    tmp_path: Path, redis_server: RedisServer, cookies: Any, facility: str, open_websocket: Any
+) -> None:
+    with serving("serve", tmp_path, redis_server.url) as server:
+        url = server.url(f"{facility}?subscribe-broadcast")
+        john, mary = open_websocket(url, cookies["john"]), open_websocket(url, cookies["mary"])
+        exec(KICK)
+        with pytest.raises(ConnectionClosed) as closed:
+            john.recv(timeout=PATIENCE)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4501
+        open_websocket(url, cookies["john"])
+        mary.ping().wait(PATIENCE)
 
 
 def test_each_of_the_lines_alone(

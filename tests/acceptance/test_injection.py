@@ -89,7 +89,6 @@ def paul_sends(door: Server, target: str, cookies: Any) -> None:
         ("%75ser%3Ajohn%3A{0}", "broadcast:user:john:{0}"),
         ("a%2Fb%2F{0}", "broadcast:a/b/{0}"),
         ("{0}%25", "broadcast:{0}%"),
-        ("{0}%0d%0ax", "broadcast:{0}\r\nx"),
         ("{0}%C3%BC", "broadcast:{0}ü"),
         ("{0}%FF", "broadcast:{0}%FF"),
     ],

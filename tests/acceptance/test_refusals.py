@@ -156,7 +156,7 @@ def test_redis_away(
         (
             "WS4REDIS_MAX_CONNECTIONS_PER_ADDRESS",
             429,
-            "Too many websockets from this address.",
+            "Too many websockets of this address.",
         ),
     ],
 )
