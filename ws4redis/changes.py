@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
@@ -60,15 +61,24 @@ def connect() -> None:
     """Listen to Django's signals about users, groups and logouts."""
     user = get_user_model()
     user_logged_out.connect(_on_logout, dispatch_uid="ws4redis.logout")
-    post_save.connect(_on_save, sender=user, dispatch_uid="ws4redis.save")
-    post_delete.connect(_on_delete, sender=user, dispatch_uid="ws4redis.delete")
+    for model in _kinds_of(user):
+        post_save.connect(_on_save, sender=model, dispatch_uid="ws4redis.save")
+        post_delete.connect(_on_delete, sender=model, dispatch_uid="ws4redis.delete")
     if hasattr(user, "groups"):
         field = user._meta.get_field("groups")
-        m2m_changed.connect(
-            _on_membership, sender=field.remote_field.through, dispatch_uid="ws4redis.membership"
-        )
-        for signal in (post_save, pre_delete):
-            signal.connect(_on_group, sender=field.related_model, dispatch_uid="ws4redis.group")
+        through = field.remote_field.through
+        m2m_changed.connect(_on_membership, sender=through, dispatch_uid="ws4redis.membership")
+        for model in _kinds_of(field.related_model):
+            for signal in (post_save, pre_delete):
+                signal.connect(_on_group, sender=model, dispatch_uid="ws4redis.group")
+
+
+def _kinds_of(model: type) -> list[type]:
+    """Return a model and all that are one of it, such as its proxies: each is a sender of its own.
+
+    (Without a sender, Django could delete nothing of any model without loading it.)
+    """
+    return [kind for kind in apps.get_models() if issubclass(kind, model)]
 
 
 def _on_logout(*, request: Any, user: Any, **_: Any) -> None:
@@ -94,12 +104,11 @@ def _on_delete(*, instance: Any, using: str, **_: Any) -> None:
 def _on_membership(
     *, instance: Any, action: str, reverse: bool, pk_set: Any, using: str, **_: Any
 ) -> None:
-    if not reverse:
-        users = [instance] if action.startswith("post_") else []
-    elif action == "pre_clear":
+    users: list[Any] = []
+    if reverse and action == "pre_clear":
         users = _members(instance, using)
-    else:
-        users = [get_user_model()(pk=key) for key in pk_set or ()]
+    elif action.startswith("post_"):
+        users = [get_user_model()(pk=key) for key in pk_set or ()] if reverse else [instance]
     _check(users, using)
 
 
@@ -121,7 +130,11 @@ def _check(users: Sequence[Any], using: str) -> None:
 
 
 def _report(order: Order, using: str | None = None) -> None:
-    transaction.on_commit(partial(_try_to_tell, order), using=using)
+    # on_commit() outside of a transaction needs the database, and refuses without autocommit.
+    if transaction.get_connection(using).in_atomic_block:
+        transaction.on_commit(partial(_try_to_tell, order), using=using)
+    else:
+        _try_to_tell(order)
 
 
 def _try_to_tell(order: Order) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -64,16 +65,17 @@ class Sweep:
         self._interval = interval
         self._suspects: set[Identity] = set()
         self._has_suspects = Event()
-        self._greenlet: gevent.Greenlet | None = None
+        self._greenlets: list[gevent.Greenlet] = []
 
     def start(self) -> None:
         """Begin."""
-        self._greenlet = gevent.spawn(self._run)
+        self._greenlets.append(gevent.spawn(self._judge_suspects))
+        if self._interval is not None:
+            self._greenlets.append(gevent.spawn(self._look_around, self._interval))
 
     def stop(self) -> None:
         """End."""
-        if self._greenlet is not None:
-            self._greenlet.kill()
+        gevent.killall(self._greenlets)
 
     def accept(self, channel: bytes, message: Outgoing) -> bytes:
         """Take an order from the control channel; see ``Receiver``."""
@@ -115,12 +117,16 @@ class Sweep:
         if self._suspects:
             self._has_suspects.set()
 
-    def _run(self) -> None:
+    def _look_around(self, interval: float) -> None:
         while True:
-            if self._has_suspects.wait(self._interval):
-                gevent.sleep(GATHER)
-            else:
-                self.suspect_everybody()
+            # At random, so that many processes do not ask the database in step.
+            gevent.sleep(random.uniform(0.5, 1) * interval)
+            self.suspect_everybody()
+
+    def _judge_suspects(self) -> None:
+        while True:
+            self._has_suspects.wait()
+            gevent.sleep(GATHER)
             self._has_suspects.clear()
             suspects, self._suspects = self._suspects, set()
             try:

@@ -113,6 +113,17 @@ def test_everybody_is_looked_at_from_time_to_time(watched: Any) -> None:
     one.until(lambda: one.closed() == [JOHN])
 
 
+def test_so_many_orders_that_it_never_rests_keep_nobody_from_the_look_at_all(watched: Any) -> None:
+    one = watched(0.2)
+    one.judge.verdicts = {JOHN: 4501}
+
+    def busy() -> bool:
+        one.order(check={"users": ["2"]})
+        return one.closed() == [JOHN]
+
+    one.until(busy)
+
+
 def test_a_failing_judge_closes_nobody_and_is_asked_again(
     watched: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
