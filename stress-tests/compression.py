@@ -32,6 +32,8 @@ SIZES = (1024, 4096, 16384)
 """Bytes of a message."""
 LOADS = ((1, 3000, 300), (100, 200, 50))
 """Websockets, messages, and messages in a second."""
+VARIANTS = 50
+"""Messages that differ."""
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 END = b"that was all"
 PATIENCE = 30.0
@@ -119,12 +121,13 @@ def _measure(
     size: int, count: int, messages: int, rate: int, *, compressed: bool
 ) -> tuple[float, float]:
     """Return the seconds of the server's processor, and the bytes that it sent."""
+    texts = [_message(size, seed) for seed in range(VARIANTS)]
     with _arena() as (client, server, port):
         receivers = Receivers(port, count, compressed=compressed)
         before = server.cpu()
         due = time.monotonic()
         for number in range(messages):
-            client.publish(CHANNEL, _message(size, number))
+            client.publish(CHANNEL, texts[number % VARIANTS])
             due += 1 / rate
             receivers.drain(due)
         client.publish(CHANNEL, END)
@@ -144,7 +147,7 @@ def _arena() -> Iterator[tuple[Redis, Process, int]]:
 
 
 def _message(size: int, seed: int) -> bytes:
-    """Return JSON of so many bytes; no two are alike."""
+    """Return JSON of so many bytes, another one for each seed."""
     chance = random.Random(seed)
     lines: list[dict[str, object]] = []
     while len(text := json.dumps(lines)) < size:

@@ -32,7 +32,7 @@ SHORT = (
     *("12.1.1", "12.1.8", "12.2.3", "13.1.1", "13.2.2", "13.3.1", "13.5.2", "13.7.3"),
 )
 """Cases of every group but that of large messages."""
-KNOWN = {"facility": ("1.2.1", "12.2.")}
+KNOWN = {"facility": ("1.2.1", "9.4.", "9.8.1", "12.2.", "12.3.", "12.5.")}
 """How those cases begin that fail for a reason: they send text, or nothing, as binary, and Redis
 does not keep what a message was, so that it comes back as text."""
 NO_PYTHON = 3
