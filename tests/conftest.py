@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,8 +50,17 @@ def redis_client(redis_server: RedisServer) -> Iterator[Any]:
         yield client
 
 
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
 @pytest.fixture(scope="session")
-def users(directory: Path) -> dict[str, Any]:
+def users(directory: Path, redis_server: RedisServer) -> dict[str, Any]:
     """John and Mary, both in the group ``chatters``, and Paul, who is in none."""
     from django.contrib.auth.models import Group, User
     from django.core.management import call_command

@@ -67,6 +67,8 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     _check_origin(request, settings)
     try:
         _identify(request, settings)
+        # Before it is decided what they may do: whatever changes later is then seen as a change.
+        identity = identify(request)
         flags = frozenset(flag.strip().lower() for flag in request.GET)
         asked = _asked_channels(subscriber, flags)
         allowed = _narrow(request, asked, settings)
@@ -80,7 +82,7 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     _report(request, refused, settings)
     granted = [name for name in allowed if name not in refused]
     subscriber.set_pubsub_channels(request, granted)
-    return Grant(subscriber, flags, identify(request), refused)
+    return Grant(subscriber, flags, identity, refused)
 
 
 def _check_origin(request: WSGIRequest, settings: Settings) -> None:

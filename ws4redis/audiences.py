@@ -109,6 +109,19 @@ def own_session(request: Any) -> list[str]:
     return [str(session.session_key)]
 
 
+def texts(name: str, items: Any) -> list[str]:
+    """Return the texts of a list.
+
+    Args:
+        name: Of the argument, for the error.
+        items: The list.
+
+    Raises:
+        TypeError: It is no list of texts that are not empty.
+    """
+    return _ids(name, items, None, own_session, None)
+
+
 def _ids(
     name: str, items: Any, request: Any, own: Callable[[Any], list[str]], attribute: str | None
 ) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -19,11 +20,13 @@ from django.contrib.sessions.backends.signed_cookies import SessionStore as Cook
 from django.db import transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 
+from ws4redis.audiences import resolve, texts
 from ws4redis.channels import Namespace
 from ws4redis.conf import get_settings
 from ws4redis.exceptions import BusError
+from ws4redis.groups import groups_field
 from ws4redis.identity import user_id
-from ws4redis.redis_client import bus_errors, get_client
+from ws4redis.redis_client import address_of, bus_errors, get_client
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,11 @@ MANY = 1000
 Order = dict[str, dict[str, Any]]
 """What the loops are to do with whom; see ``ws4redis.loop.sweep``."""
 
+PAUSE = 5.0
+"""Seconds for which nothing is told after Redis could not be reached; the sweep finds it then."""
+
+_away_until: dict[str, float] = {}
+"""By the address of Redis."""
 _HARMLESS = frozenset({"last_login"})
 """Fields whose change says nothing about rights: Django saves this one at each login."""
 
@@ -43,7 +51,7 @@ def kick(
     """Close open websockets on all processes; their clients do not come back by themselves.
 
     Args:
-        users: Names of users.
+        users: Users, or their names.
         sessions: Keys of sessions.
         addresses: Addresses of clients, as the log shows them.
 
@@ -52,9 +60,11 @@ def kick(
 
     Raises:
         BusError: Redis can't be reached.
+        TypeError: An argument is no list of such texts, or holds an empty one.
     """
-    whom = {"names": list(users), "sessions": list(sessions), "addresses": list(addresses)}
-    return _tell({"kick": whom})
+    resolved = resolve(None, users=users, sessions=sessions)
+    whom = {"names": resolved["users"], "sessions": resolved["sessions"]}
+    return _tell({"kick": whom | {"addresses": texts("addresses", addresses)}})
 
 
 def connect() -> None:
@@ -64,8 +74,7 @@ def connect() -> None:
     for model in _kinds_of(user):
         post_save.connect(_on_save, sender=model, dispatch_uid="ws4redis.save")
         post_delete.connect(_on_delete, sender=model, dispatch_uid="ws4redis.delete")
-    if hasattr(user, "groups"):
-        field = user._meta.get_field("groups")
+    if (field := groups_field(user)) is not None:
         through = field.remote_field.through
         m2m_changed.connect(_on_membership, sender=through, dispatch_uid="ws4redis.membership")
         for model in _kinds_of(field.related_model):
@@ -112,8 +121,9 @@ def _on_membership(
     _check(users, using)
 
 
-def _on_group(*, instance: Any, using: str, **_: Any) -> None:
-    _check(_members(instance, using), using)
+def _on_group(*, instance: Any, using: str, created: bool = False, **_: Any) -> None:
+    if not created:
+        _check(_members(instance, using), using)
 
 
 def _members(group: Any, using: str) -> list[Any]:
@@ -138,16 +148,19 @@ def _report(order: Order, using: str | None = None) -> None:
 
 
 def _try_to_tell(order: Order) -> None:
+    """Tell it, unless Redis was away just now: who saves many users must not wait for each."""
+    address = address_of(get_client())
+    if time.monotonic() < _away_until.get(address, 0.0):
+        return
     try:
         _tell(order)
     except BusError as error:
+        _away_until[address] = time.monotonic() + PAUSE
         logger.error("Open websockets follow a change of rights late: %s", error)
 
 
 def _tell(order: Order) -> int:
-    client = get_client()
+    client, payload = get_client(), json.dumps(order)
     with bus_errors(client):
-        count: int = client.publish(
-            Namespace(get_settings().prefix or "").control, json.dumps(order)
-        )
+        count: int = client.publish(Namespace(get_settings().prefix or "").control, payload)
     return count

@@ -134,7 +134,13 @@ class Endpoint:
         except BaseException:
             runner.call(runner.leave, place)
             raise
-        runner.call(runner.adopt, ready.sock, ready.facility, ready.early, place, ready.inflates)
+        try:
+            runner.call(
+                runner.adopt, ready.sock, ready.facility, ready.early, place, ready.inflates
+            )
+        except BaseException:
+            runner.call(_give_back, runner, ready, place)
+            raise
         if ready.source is not None:
             ready.source.start()
 
@@ -165,6 +171,13 @@ class Endpoint:
         own: type[RedisSubscriber] = load_callable(settings.subscriber)
         client = self._client()
         return own(client if has_own_source(own) else LoopClient(client))
+
+
+def _give_back(runner: Runner, ready: _Ready, place: Place) -> None:
+    """Leave nothing of a websocket that could not be opened; runs on the hub."""
+    ready.facility.leave()
+    runner.leave(place)
+    ready.sock.close()
 
 
 def _client(environ: Environ, settings: Settings) -> str:

@@ -100,5 +100,5 @@ clients = Flood(LIMIT, time.monotonic)
 
 
 def escaped(text: str, limit: int = SHOWN) -> str:
-    """Return a client's text in printable ASCII, and not too long, without quotes around it."""
-    return ascii(text[:limit])[1:-1]
+    """Return a client's text in printable ASCII, and not too long, to stand between quotes."""
+    return ascii(text[:limit])[1:-1].replace("\\'", "'").replace("'", "\\x27")

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import ManyToManyField
+
 SESSION_KEY = "ws4redis:memberof"
 """Where the names of the groups are in the session."""
+
+
+def groups_field(model: Any) -> ManyToManyField[Any, Any] | None:
+    """Return the field of a user model that leads to its groups; None if it has none.
+
+    A site's own model may have a property of that name, or another kind of relation.
+    """
+    try:
+        field = model._meta.get_field("groups")
+    except FieldDoesNotExist:
+        return None
+    return field if isinstance(field, ManyToManyField) else None
 
 
 def group_names(user: Any) -> list[str]:

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.contrib.sessions.backends.base import SessionBase
 
 from ws4redis.audiences import Unresolved, own_user
+from ws4redis.groups import groups_field
 from ws4redis.loop.admission import ANONYMOUS, Identity
 
 USER_KEY = "_auth_user_id"
@@ -21,8 +22,10 @@ def identify(request: Any) -> Identity:
         request: Has its ``session`` and ``user``.
     """
     session, user = request.session, request.user
+    # Asked first: a lazy user loads the session, which drops the key of one that does not exist.
+    is_authenticated = user.is_authenticated
     key = (session.session_key or "") if isinstance(session, SessionBase) else ""
-    if not user.is_authenticated:
+    if not is_authenticated:
         return Identity(session=key) if key else ANONYMOUS
     name = _name(request)
     if not _is_stored(user):
@@ -39,8 +42,8 @@ def user_id(user: Any) -> str:
 def rights(user: Any) -> int:
     """Return a number that changes with the name, the flags and the groups of a stored user."""
     flags = (getattr(user, "is_staff", False), getattr(user, "is_superuser", False))
-    groups = getattr(user, "groups", None)
-    names = sorted(group.name for group in groups.all()) if groups is not None else ()
+    groups = user.groups.all() if groups_field(type(user)) is not None else ()
+    names = sorted(str(getattr(group, "name", group.pk)) for group in groups)
     return hash((user.get_username(), *flags, *names))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 from django.db import transaction
+from django.test import override_settings
 
 from tests.waiting import PATIENCE
 from ws4redis import changes
@@ -126,3 +127,32 @@ def test_without_a_database_connection_a_logout_needs_none(told: Any) -> None:
     changes._on_logout(request=request, user=None)
     assert connection.connection is None
     assert told() == [{"kick": {"sessions": ["abc"]}}]
+
+
+@pytest.mark.parametrize(
+    "whom",
+    [{"users": "john"}, {"users": [""]}, {"users": [7]}, {"addresses": [""]}, {"sessions": 1}],
+)
+def test_kick_names_what_is_no_name(whom: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=next(iter(whom))):
+        changes.kick(**whom)
+
+
+def test_kick_takes_users(user: Any, told: Any) -> None:
+    changes.kick(users=[user], addresses=["203.0.113.7"])
+    kicked = {"names": ["changing"], "sessions": [], "addresses": ["203.0.113.7"]}
+    assert told() == [{"kick": kicked}]
+
+
+def test_who_saves_many_users_does_not_wait_for_redis_each_time(
+    user: Any, silent_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    tell = changes._tell
+    monkeypatch.setattr(changes, "_tell", lambda order: asked.append(order) or tell(order))
+    silent = f"redis://127.0.0.1:{silent_port}"
+    with override_settings(WS4REDIS_CONNECTION=silent, WS4REDIS_REDIS_TIMEOUT=0.1):
+        for _ in range(10):
+            user.save()
+    assert len(asked) == 1
+    assert "follow a change of rights late" in caplog.text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -183,15 +182,6 @@ def test_the_first_persisted_message_is_fetched(
 def test_an_unknown_audience_is_named(facility: str) -> None:
     with pytest.raises(ValueError, match="'everyone'"):
         fetch(facility, "everyone")
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that takes connections and never answers."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("kind", ["refused", "silent"])

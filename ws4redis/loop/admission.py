@@ -95,17 +95,16 @@ class Admission:
             "session", sessions, identity.session, self._options.max_connections_per_session
         )
         place.identity = identity
-        users[identity.user] += 1
-        sessions[identity.session] += 1
+        _increase(users, identity.user)
+        _increase(sessions, identity.session)
 
     def leave(self, place: Place) -> None:
         """Count one less."""
         self._count -= 1
         self.entering.discard(place)
         _decrease(self._addresses, place.address)
-        if place.identity is not ANONYMOUS:
-            _decrease(self._users, place.identity.user)
-            _decrease(self._sessions, place.identity.session)
+        _decrease(self._users, place.identity.user)
+        _decrease(self._sessions, place.identity.session)
 
     def _check(self, what: str, counts: Counter[str], name: str, limit: int | None) -> None:
         if limit is None or not name or counts.get(name, 0) < limit:
@@ -114,7 +113,13 @@ class Admission:
         raise HandshakeError(429, f"Too many websockets of this {what}.", (("Retry-After", "60"),))
 
 
+def _increase(counts: Counter[str], name: str) -> None:
+    if name:
+        counts[name] += 1
+
+
 def _decrease(counts: Counter[str], name: str) -> None:
-    counts[name] -= 1
-    if not counts[name]:
-        del counts[name]
+    if name:
+        counts[name] -= 1
+        if not counts[name]:
+            del counts[name]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,7 +34,8 @@ logger = flood.clients.guard(logging.getLogger(__name__))
 
 READ_SIZE = 16384
 """Bytes taken from a socket at once; a client that sends more has to wait for its next turn. So
-many bytes of the smallest frames hold the hub for some six milliseconds."""
+many bytes of the smallest frames hold the hub for some six milliseconds. (Those of compressed ones
+stand for more, so ``Protocol.receive_data`` stops in between.)"""
 
 SLOW = "The client %s is too slow: %d bytes wait; disconnected"
 ENDED = "Closed for %s with %d after %.1f s"
@@ -78,6 +80,7 @@ class Connection:
     __slots__ = (
         "_handler",
         "_outbox",
+        "_paused_at",
         "_protocol",
         "_rate",
         "_reader",
@@ -107,10 +110,11 @@ class Connection:
         self._reader = registry.io(sock.fileno(), _READ)
         self.phase = Phase.OPEN
         self.place: Place | None = None
-        self.since = registry.now
+        self.since = registry.now()
         self.heard = True
         self.turns = (0, 0)
         self._rate: Rate | None = None
+        self._paused_at = 0.0
 
     def open(self, early: bytes = b"") -> None:
         """Start the traffic.
@@ -119,10 +123,10 @@ class Connection:
             early: Bytes that the client sent together with its handshake.
         """
         self._handler.on_open(self)
-        if early:
-            self._receive(early)
         if self.phase is not Phase.CLOSED:
             self._reader.start(self._on_readable)
+            if early:
+                self._receive(early)
 
     def send(self, data: bytes) -> None:
         """Send encoded frames; what the socket does not take waits in the outbox.
@@ -168,13 +172,22 @@ class Connection:
 
     def pause(self) -> None:
         """Stop reading; the client's messages then wait in the network."""
-        self._reader.stop()
+        if not self.paused:
+            self._paused_at = self._registry.now()
+            self._reader.stop()
 
     def resume(self) -> None:
         """Read again after ``pause()``."""
-        if self.phase is not Phase.CLOSED:
-            self.heard = True
-            self._reader.start(self._on_readable)
+        if self.phase is Phase.CLOSED or not self.paused:
+            return
+        now = self._registry.now()
+        if self._rate is not None:
+            self._rate.pardon(now - self._paused_at, now)
+        self._reader.start(self._on_readable)
+        # What came with the last read.
+        if self._protocol.has_more:
+            self._receive(b"")
+        self.heard = True
 
     def _on_readable(self) -> None:
         try:
@@ -183,24 +196,29 @@ class Connection:
             return
         except OSError:
             data = b""
-        self._receive(data)
+        if data:
+            self._receive(data)
+        else:
+            self._lose()
 
     def _receive(self, data: bytes) -> None:
-        if not data:
-            self._lose()
-            return
         self.heard = True
         try:
-            for event in self._protocol.receive_data(data):
-                self._handle(event)
+            self._handle_all(self._protocol.receive_data(data))
+            while self._protocol.has_more and not self.paused:
+                self._handle_all(self._protocol.receive_data(b""))
         except Exception:
             logger.exception("The handler of a websocket failed; it is closed with 1011")
             self.close(CloseCode.INTERNAL_ERROR)
         self._send_control()
 
+    def _handle_all(self, events: Iterable[wire.Event]) -> None:
+        for event in events:
+            self._handle(event)
+
     def _handle(self, event: wire.Event) -> None:
         if isinstance(event, wire.Message):
-            if self.phase is Phase.OPEN and self._is_within_rate(event.payload):
+            if self.phase is Phase.OPEN and self._is_within_rate(event.payload, event.size):
                 self._handler.on_message(event.payload, event.binary)
         elif isinstance(event, wire.Answers):
             self.send(event.data)
@@ -211,12 +229,12 @@ class Connection:
         elif self.phase is Phase.OPEN:
             self._is_within_rate(event.payload)
 
-    def _is_within_rate(self, payload: bytes) -> bool:
+    def _is_within_rate(self, payload: bytes, size: int = 0) -> bool:
         """Return whether the client may send this; end it, if it may not and that is the rule."""
-        options, now = self._registry.options, self._registry.now
+        options, now = self._registry.options, self._registry.now()
         if self._rate is None:
             self._rate = Rate(options.max_message_rate, options.max_byte_rate, now)
-        if self._rate.take(len(payload), now):
+        if self._rate.take(max(len(payload), size), now):
             return True
         self._registry.metrics.event("limits.rate")
         if not options.drop_over_rate:
@@ -302,5 +320,5 @@ class Connection:
         self.phase = max(self.phase, phase)
         if was_open:
             self._registry.closing(self)
-            logger.info(ENDED, self._address, code, self._registry.now - self.since)
+            logger.info(ENDED, self._address, code, self._registry.now() - self.since)
             self._handler.on_close(code, reason)

@@ -22,6 +22,13 @@ class Rate:
         self._bytes = _Bucket(size) if size is not None else None
         self._at = now
 
+    def pardon(self, seconds: float, now: float) -> None:
+        """Add what could have been sent while nothing was read, however long that was."""
+        self._at = now
+        for bucket in (self._messages, self._bytes):
+            if bucket is not None:
+                bucket.add(seconds)
+
     def take(self, size: int, now: float) -> bool:
         """Return whether one more message is within the rate.
 
@@ -46,8 +53,13 @@ class _Bucket:
         self._rate = rate
         self._level = rate * BURST
 
+    def add(self, seconds: float) -> None:
+        self._level += seconds * self._rate
+
     def take(self, amount: float, passed: float) -> bool:
-        self._level = min(self._rate * BURST, self._level + passed * self._rate)
+        # It may be fuller than that, by what was added.
+        full = max(self._level, self._rate * BURST)
+        self._level = min(full, self._level + passed * self._rate)
         if self._level <= 0:
             return False
         self._level -= amount

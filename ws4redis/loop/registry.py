@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,9 +35,17 @@ class Registry:
         options: What the websockets share.
         metrics: Where events are counted.
         io: Makes a watcher for ``(descriptor, events)``; ``hub.loop.io``.
+        clock: Returns seconds that only grow.
     """
 
-    def __init__(self, options: Options, metrics: Metrics, io: Callable[[int, int], Any]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        metrics: Metrics,
+        io: Callable[[int, int], Any],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.now = clock
         self.options = options
         self.metrics = metrics
         self.io = io
@@ -50,11 +60,6 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._open)
-
-    @property
-    def now(self) -> float:
-        """Seconds since the first turn of the wheels, as coarse as ``TICK``."""
-        return self._now * TICK
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(tuple(self._open))
@@ -81,7 +86,8 @@ class Registry:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if sys.platform == "linux":
-                sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+                with contextlib.suppress(OSError):  # a system that only looks like Linux
+                    sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
         connection = Connection(sock, handler, self, inflates=inflates)
         if place is not None:
             connection.place = place

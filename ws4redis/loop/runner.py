@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+OWN_THREADS = 2
+"""One connects to Redis, one finds out who may keep a websocket."""
+
 _get_ident = gevent.monkey.get_original("_thread", "get_ident")
 
 
@@ -62,7 +65,7 @@ class Runner:
     ) -> None:
         self.options = options
         self.metrics = metrics
-        self.bus = Bus(lambda: self.offload(connect), self, metrics)
+        self.bus = Bus(lambda: self._offload_own(connect), self, metrics)
         self.dispatcher = Dispatcher(
             self.bus.subscribe, self.bus.unsubscribe, lambda: gevent.sleep(0), metrics
         )
@@ -130,7 +133,7 @@ class Runner:
         if _get_ident() != self._thread:
             return function(*args)
         with gevent.Timeout(timeout, HookTimeout):
-            return function(*args) if self._is_patched else self._run_in_pool(function, args)
+            return self._run_aside(self._pool, function, args)
 
     def prepare(
         self, membership: Membership, publisher: Publisher | None = None, persisted: bool = True
@@ -194,10 +197,21 @@ class Runner:
         """Await nothing that was on its way; called by the bus, once for each loss."""
         self.dispatcher.forget_returns()
 
-    def _run_in_pool(self, function: Callable[..., Result], args: Sequence[Any]) -> Result:
+    def _offload_own(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Run code of the loop itself that may block, where no hook can be in its way."""
+        return self._run_aside(self._own_pool, function, args)
+
+    def _run_aside(
+        self,
+        pool: gevent.threadpool.ThreadPool,
+        function: Callable[..., Result],
+        args: Sequence[Any],
+    ) -> Result:
+        if self._is_patched:
+            return function(*args)
         # Caught there already: the pool would print what is raised for the caller to handle.
         outcome: concurrent.futures.Future[Result] = concurrent.futures.Future()
-        self._pool.apply(_fulfil, (outcome, function, args))
+        pool.apply(_fulfil, (outcome, function, args))
         try:
             return outcome.result()
         finally:
@@ -213,10 +227,11 @@ class Runner:
         self._hub = gevent.hub.get_hub()
         self._stopped = gevent.event.Event()
         self._pool = gevent.threadpool.ThreadPool(self.options.hook_threads, hub=self._hub)
+        self._own_pool = gevent.threadpool.ThreadPool(OWN_THREADS, hub=self._hub)
         self.registry = Registry(self.options, self.metrics, self._hub.loop.io)
         self.sweep = Sweep(
             self.registry,
-            lambda identities: self.offload(self._judge, identities),
+            lambda identities: self._offload_own(self._judge, identities),
             self.options.auth_sweep,
         )
         self.dispatcher.join(self.options.control, self.sweep)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -47,6 +48,47 @@ Judge = Callable[[Collection[Identity]], Mapping[Identity, int]]
 """Returns those that may not stay, and the close code of each; may block."""
 
 
+@dataclass(slots=True)
+class Whom:
+    """Whom an order concerns."""
+
+    everybody: bool = False
+    users: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    sessions: set[str] = field(default_factory=set)
+    addresses: set[str] = field(default_factory=set)
+
+    @classmethod
+    def parse(cls, whom: Mapping[str, Any]) -> Whom:
+        """Read what stands in an order.
+
+        Raises:
+            AttributeError: It is malformed.
+            TypeError: It is malformed.
+        """
+        lists = (set(whom.get(key, ())) for key in ("users", "names", "sessions", "addresses"))
+        return cls(bool(whom.get("everybody")), *lists)
+
+    def add(self, other: Whom) -> None:
+        """Concern those, too."""
+        self.everybody |= other.everybody
+        self.users |= other.users
+        self.names |= other.names
+        self.sessions |= other.sessions
+        self.addresses |= other.addresses
+
+    def concerns(self, place: Place) -> bool:
+        """Return whether one of them has this place."""
+        one = place.identity
+        return (
+            self.everybody
+            or one.user_id in self.users
+            or one.user in self.names
+            or one.session in self.sessions
+            or place.address in self.addresses
+        )
+
+
 class Sweep:
     """Watches over the websockets of a process; it is the receiver of the control channel.
 
@@ -66,6 +108,9 @@ class Sweep:
         self._suspects: set[Identity] = set()
         self._has_suspects = Event()
         self._greenlets: list[gevent.Greenlet] = []
+        self._is_stopped = False
+        self._has_failed = False
+        self._whom = Whom()
 
     def start(self) -> None:
         """Begin."""
@@ -75,21 +120,23 @@ class Sweep:
 
     def stop(self) -> None:
         """End."""
-        gevent.killall(self._greenlets)
+        # Not waited for: in a patched process one may be at work in the database.
+        self._is_stopped = True
+        gevent.killall(self._greenlets, block=False)
 
     def accept(self, channel: bytes, message: Outgoing) -> bytes:
         """Take an order from the control channel; see ``Receiver``."""
         try:
-            orders = {verb: _concerns(whom) for verb, whom in json.loads(message.payload).items()}
-        except (ValueError, AttributeError, TypeError):
+            orders = {verb: Whom.parse(whom) for verb, whom in json.loads(message.payload).items()}
+        except (ValueError, AttributeError, TypeError, RecursionError):
             logger.warning("Something on the channel %r is no order of ours", channel)
             return b""
-        for verb, is_concerned in orders.items():
+        for verb, whom in orders.items():
             if verb in CODES:
-                gevent.spawn(self._expel, partial(_code_if, is_concerned, CODES[verb]))
+                gevent.spawn(self._expel, partial(_code_if, whom, CODES[verb]))
                 # Django tells a logout before it ends the session: a handshake may slip through.
-                gevent.spawn_later(AGAIN, self._suspect, is_concerned)
-            self._suspect(is_concerned)
+                gevent.spawn_later(AGAIN, self._suspect, whom)
+            self._suspect(whom)
         return b""
 
     def forget_returns(self) -> None:
@@ -97,25 +144,28 @@ class Sweep:
 
     def suspect_everybody(self) -> None:
         """Look at everybody soon, as messages may have been missed."""
-        self._suspect(lambda place: True)
+        self._suspect(Whom(everybody=True))
 
     def greet(self, connection: Connection) -> None:
         """Look at a websocket that opened while somebody's rights changed."""
         if connection.place is not None and connection.place.is_suspect:
-            self._add([connection.place])
+            self._suspects.add(connection.place.identity)
+            self._has_suspects.set()
 
-    def _suspect(self, concerned: Callable[[Place], bool]) -> None:
+    def _suspect(self, whom: Whom) -> None:
         # Who they are may not be known yet.
         for place in self._registry.admission.entering:
             place.is_suspect = True
-        places = [one.place for one in self._registry if one.place is not None]
-        self._add(place for place in places if concerned(place))
+        # Many orders are one walk over the websockets.
+        self._whom.add(whom)
+        self._has_suspects.set()
 
-    def _add(self, places: Iterable[Place]) -> None:
-        self._suspects.update(place.identity for place in places)
-        self._suspects.discard(ANONYMOUS)
-        if self._suspects:
-            self._has_suspects.set()
+    def _take_suspects(self) -> set[Identity]:
+        whom, self._whom = self._whom, Whom()
+        suspects, self._suspects = self._suspects, set()
+        places = [one.place for one in self._registry if one.place is not None]
+        suspects.update(place.identity for place in places if whom.concerns(place))
+        return suspects - {ANONYMOUS}
 
     def _look_around(self, interval: float) -> None:
         while True:
@@ -128,17 +178,28 @@ class Sweep:
             self._has_suspects.wait()
             gevent.sleep(GATHER)
             self._has_suspects.clear()
-            suspects, self._suspects = self._suspects, set()
+            suspects = self._take_suspects()
             try:
                 verdicts = self._judge(suspects) if suspects else {}
             except Exception:
+                if self._is_stopped:
+                    return
                 # They stay: a database that is away must not close every websocket.
-                logger.exception("It can't be found out who may keep a websocket; trying again")
+                self._complain()
                 self._suspects |= suspects
                 self._has_suspects.set()
                 gevent.sleep(RETRY)
             else:
+                self._has_failed = False
                 self._expel(partial(_verdict_of, verdicts))
+
+    def _complain(self) -> None:
+        """Tell of a failure, once for all that follow it."""
+        level = logging.DEBUG if self._has_failed else logging.ERROR
+        self._has_failed = True
+        logger.log(
+            level, "It can't be found out who may keep a websocket; trying again", exc_info=True
+        )
 
     def _expel(self, code_of: Callable[[Place], int | None]) -> None:
         closed = 0
@@ -152,33 +213,9 @@ class Sweep:
                     gevent.sleep(0)
 
 
-def _code_if(is_concerned: Callable[[Place], bool], code: int, place: Place) -> int | None:
-    return code if is_concerned(place) else None
+def _code_if(whom: Whom, code: int, place: Place) -> int | None:
+    return code if whom.concerns(place) else None
 
 
 def _verdict_of(verdicts: Mapping[Identity, int], place: Place) -> int | None:
     return verdicts.get(place.identity)
-
-
-def _concerns(whom: Mapping[str, Any]) -> Callable[[Place], bool]:
-    """Return what tells whether an order concerns a place.
-
-    Raises:
-        AttributeError: It is malformed.
-        TypeError: It is malformed.
-    """
-    users, names = frozenset(whom.get("users", ())), frozenset(whom.get("names", ()))
-    sessions, addresses = frozenset(whom.get("sessions", ())), frozenset(whom.get("addresses", ()))
-    everybody = bool(whom.get("everybody"))
-
-    def concerns(place: Place) -> bool:
-        one = place.identity
-        return (
-            everybody
-            or one.user_id in users
-            or one.user in names
-            or one.session in sessions
-            or place.address in addresses
-        )
-
-    return concerns

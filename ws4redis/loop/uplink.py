@@ -60,6 +60,8 @@ class Uplink:
         served = []
         while self._waiting and self._publish(*self._waiting[0]):
             served.append(self._waiting.popleft()[0])
+        if not served:
+            return
         still = {facility for facility, _ in self._waiting}
         for facility in set(served) - still:
             if facility.connection is not None:

@@ -16,6 +16,9 @@ from ws4redis.wire.extensions import Extension
 
 NAME = "permessage-deflate"
 MAX_WINDOW_BITS = 15
+WINDOWS = (15, 12, 9)
+"""Windows that we compress for; a client that asks for another one gets the next smaller. Strangers
+could make each message be compressed seven times otherwise."""
 LEVEL = 1
 """Four times as fast as zlib's default for large messages, and a third larger at the worst."""
 TAIL = b"\x00\x00\xff\xff"
@@ -26,7 +29,7 @@ _VALUES: Mapping[str, Container[str | None]] = {
     "client_no_context_takeover": (None,),
     # 8 is valid too, but zlib's raw deflate can't do it.
     "server_max_window_bits": tuple(str(bits) for bits in range(9, 16)),
-    # One inflater with the largest window reads them all.
+    # We read them all with the largest window.
     "client_max_window_bits": (None, *(str(bits) for bits in range(8, 16))),
 }
 """The parameters of an offer, and their values that can be met (section 7.1)."""
@@ -94,45 +97,33 @@ def _accept(offer: Extension, threshold: int) -> Agreement | None:
     is_good = all(value in _VALUES.get(name, ()) for name, value in offer.parameters)
     if not is_good or len(parameters) < len(offer.parameters):
         return None
-    bits = parameters.get("server_max_window_bits")
+    asked = parameters.get("server_max_window_bits")
+    bits = next(window for window in WINDOWS if window <= int(asked or MAX_WINDOW_BITS))
     answer = [NAME, "server_no_context_takeover", "client_no_context_takeover"]
-    if bits is not None:
+    if asked is not None:
         answer.append(f"server_max_window_bits={bits}")
-    return Agreement(get_deflate(int(bits or MAX_WINDOW_BITS), threshold), "; ".join(answer))
+    return Agreement(get_deflate(bits, threshold), "; ".join(answer))
 
 
-class Inflater:
-    """Makes one message large again, piece by piece and not larger than allowed.
+def inflate(data: bytes, limit: int) -> bytes:
+    """Return what the payload of a compressed message stands for.
 
     Args:
+        data: The payload, whole: a message that never ends costs no more than its bytes.
         limit: Bytes of the largest message.
+
+    Raises:
+        PayloadTooBig: The message is larger than allowed.
+        InvalidPayload: This is not deflated data.
     """
-
-    __slots__ = ("_room", "_stream")
-
-    def __init__(self, limit: int) -> None:
-        self._room = limit
-        self._stream = zlib.decompressobj(-MAX_WINDOW_BITS)
-
-    def feed(self, data: bytes) -> bytes:
-        """Take the next bytes; return what they stand for.
-
-        Raises:
-            PayloadTooBig: The message is larger than allowed.
-            InvalidPayload: This is not deflated data.
-        """
-        try:
-            inflated = self._stream.decompress(data, self._room + 1)
-        except zlib.error:
-            raise InvalidPayload("Data that can't be inflated.") from None
-        self._room -= len(inflated)
-        if self._room < 0:
-            raise PayloadTooBig("The message is too big.")
-        # A final block is followed by an empty byte (section 7.2.3.4), and by nothing else.
-        if len(self._stream.unused_data) > 1:
-            raise InvalidPayload("Data behind its end.")
-        return inflated
-
-    def finish(self) -> bytes:
-        """Return the rest of the message; raises as ``feed`` does."""
-        return b"" if self._stream.eof else self.feed(TAIL)
+    stream = zlib.decompressobj(-MAX_WINDOW_BITS)
+    try:
+        inflated = stream.decompress(data + TAIL, limit + 1)
+    except zlib.error:
+        raise InvalidPayload("Data that can't be inflated.") from None
+    if len(inflated) > limit:
+        raise PayloadTooBig("The message is too big.")
+    # A final block is followed by an empty byte (section 7.2.3.4), our tail, and nothing else.
+    if stream.unused_data not in (b"", b"\x00" + TAIL, TAIL):
+        raise InvalidPayload("Data behind its end.")
+    return inflated

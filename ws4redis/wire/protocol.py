@@ -11,12 +11,12 @@ frame and ends in ``Closed``. The state moves by ``TRANSITIONS`` only:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ws4redis.exceptions import InvalidPayload, PayloadTooBig, ProtocolError
 from ws4redis.wire.close import CloseCode, decode_close, encode_close
-from ws4redis.wire.deflate import Inflater, compress_bound
+from ws4redis.wire.deflate import compress_bound, inflate
 from ws4redis.wire.frames import Header, Opcode, encode_frame, parse_header
 from ws4redis.wire.masking import Utf8, Validator, unmask
 
@@ -27,6 +27,8 @@ class Message:
 
     payload: bytes
     binary: bool
+    size: int = field(default=0, compare=False)
+    """Bytes of its payload as they came, which may be compressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class Answers:
     data: bytes
 
 
+BATCH = 2**16
+"""Bytes of messages that are returned together."""
+
 Event = Message | Ping | Pong | Answers | Closed
 
 
@@ -79,16 +84,19 @@ TRANSITIONS = {
 
 
 class _Incoming:
-    """A message of which a part came; takes no more memory than its bytes, however many parts."""
+    """A message of which a part came; takes no more memory than its bytes, however many parts.
 
-    __slots__ = ("data", "fragments", "inflater", "size", "validator")
+    A compressed one is inflated when it is complete, as it would take a thousand times as much.
+    """
 
-    def __init__(self, opcode: int, inflater: Inflater | None) -> None:
+    __slots__ = ("compressed", "data", "fragments", "size", "validator")
+
+    def __init__(self, header: Header) -> None:
         self.data = bytearray()
         self.size = 0
         self.fragments = 0
-        self.inflater = inflater
-        self.validator: Validator | None = Utf8() if opcode == Opcode.TEXT else None
+        self.compressed = header.compressed
+        self.validator: Validator | None = Utf8() if header.opcode == Opcode.TEXT else None
 
     def expect(self, length: int, limit: int, max_fragments: int) -> None:
         """Note the header of the next frame.
@@ -98,7 +106,7 @@ class _Incoming:
         """
         self.size += length
         self.fragments += 1
-        if self.size > (limit if self.inflater is None else compress_bound(limit)):
+        if self.size > (compress_bound(limit) if self.compressed else limit):
             raise PayloadTooBig("The message is too big.")
         if self.fragments > max_fragments:
             raise PayloadTooBig("The message has too many fragments.")
@@ -107,28 +115,33 @@ class _Incoming:
         """Take the next bytes.
 
         Raises:
-            InvalidPayload: The text can't become valid any more, or can't be inflated.
-            PayloadTooBig: It is larger than the limit when it is inflated.
+            InvalidPayload: The text can't become valid any more.
         """
-        self._keep(data if self.inflater is None else self.inflater.feed(data))
-
-    def _keep(self, data: bytes) -> None:
-        if self.validator is not None and not self.validator.feed(data):
-            raise InvalidPayload("Text that is not UTF-8.")
+        if not self.compressed:
+            self._validate(data)
         self.data += data
 
-    def finish(self) -> Message:
+    def finish(self, limit: int) -> Message:
         """Return the complete message.
+
+        Args:
+            limit: Bytes of the largest message.
 
         Raises:
             InvalidPayload: The text ends within a character, or can't be inflated.
             PayloadTooBig: It is larger than the limit when it is inflated.
         """
-        if self.inflater is not None:
-            self._keep(self.inflater.finish())
+        payload = bytes(self.data)
+        if self.compressed:
+            payload = inflate(payload, limit)
+            self._validate(payload)
         if self.validator is not None and not self.validator.is_complete:
             raise InvalidPayload("Text that ends within a character.")
-        return Message(bytes(self.data), self.validator is None)
+        return Message(payload, self.validator is None, self.size)
+
+    def _validate(self, data: bytes) -> None:
+        if self.validator is not None and not self.validator.feed(data):
+            raise InvalidPayload("Text that is not UTF-8.")
 
 
 class _Partial:
@@ -159,7 +172,9 @@ class Protocol:
         "_max_message_size",
         "_output",
         "_partial",
+        "_produced",
         "_state",
+        "has_more",
     )
 
     def __init__(
@@ -172,7 +187,10 @@ class Protocol:
         self._output: bytearray | None = None
         self._incoming: _Incoming | None = None
         self._partial: _Partial | None = None
+        self._produced = 0
         self._state = State.OPEN
+        self.has_more = False
+        """Whether ``receive_data(b"")`` would return more, of bytes that came already."""
 
     @property
     def state(self) -> State:
@@ -180,8 +198,13 @@ class Protocol:
         return self._state
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Take bytes from the peer, cut anywhere; return what they mean."""
+        """Take bytes from the peer, cut anywhere; return what they mean.
+
+        Small bytes may mean large messages: after ``BATCH`` bytes of messages it stops, and
+        ``has_more`` tells that the rest has to be asked for.
+        """
         events: list[Event] = []
+        self.has_more, self._produced = False, 0
         if self._state is State.CLOSED:
             return events
         try:
@@ -229,6 +252,9 @@ class Protocol:
             if self._partial is not None:
                 position = self._continue(data, position, self._partial, events)
                 continue
+            if self._produced >= BATCH:
+                self.has_more = True
+                break
             header = parse_header(data[position : position + 14], may_compress=self._inflates)
             if header is None:
                 break
@@ -256,8 +282,7 @@ class Protocol:
         elif self._incoming is not None:
             raise ProtocolError(CloseCode.PROTOCOL_ERROR, "A message within a message.")
         else:
-            inflater = Inflater(self._max_message_size) if header.compressed else None
-            self._incoming = _Incoming(header.opcode, inflater)
+            self._incoming = _Incoming(header)
         self._incoming.expect(header.length, self._max_message_size, self._max_fragments)
 
     def _continue(self, data: bytes, position: int, partial: _Partial, events: list[Event]) -> int:
@@ -293,7 +318,8 @@ class Protocol:
     def _finish(self, *, fin: bool, events: list[Event]) -> None:
         """Emit the message if this was its last frame."""
         if fin and self._incoming is not None:
-            message, self._incoming = self._incoming.finish(), None
+            message, self._incoming = self._incoming.finish(self._max_message_size), None
+            self._produced += len(message.payload)
             if self._state is State.OPEN:
                 # Whatever answers the message comes behind the pongs of earlier pings.
                 if self._output is not None:

@@ -39,7 +39,8 @@ class Setting:
     def __init__(self, **options: Any) -> None:
         self.io = FakeIO()
         self.metrics = Metrics()
-        self.registry = Registry(Options(**options), self.metrics, self.io)
+        self.seconds = 0.0
+        self.registry = Registry(Options(**options), self.metrics, self.io, lambda: self.seconds)
         server, self.client = socket.socketpair()
         self.client.settimeout(5)
         self.handler = Recorder()

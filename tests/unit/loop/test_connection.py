@@ -9,6 +9,9 @@ import pytest
 from tests.unit.loop.conftest import READ, WRITE, Recorder
 from tests.unit.wire import client_frame
 from ws4redis.loop.connection import Phase
+from ws4redis.wire.deflate import get_deflate
+from ws4redis.wire.outgoing import Outgoing, get_encoding
+from ws4redis.wire.protocol import Protocol
 
 
 def test_messages_reach_the_handler_and_pings_are_answered(make: Any) -> None:
@@ -177,3 +180,25 @@ def test_a_slow_client_is_reset_so_that_the_kernel_forgets_it(make: Any, tcp: An
 
     with pytest.raises(ConnectionResetError):
         read_to_the_end()
+
+
+def test_a_pause_holds_back_what_came_with_the_same_read(make: Any) -> None:
+    setting = make()
+    setting.connection._protocol = Protocol(inflates=True)
+    handled: list[int] = []
+
+    def on_message(payload: bytes, binary: bool) -> None:
+        handled.append(len(payload))
+        setting.connection.pause()
+
+    setting.handler.on_message = on_message
+    large = Outgoing(bytes(2**20)).frame(get_encoding(True, get_deflate(15, 0)))
+    head = 4 if large[1] == 126 else 2
+    setting.client_sends(client_frame(0x42, large[head:]) * 3)
+    assert handled == [2**20]
+    for count in (2, 3):
+        setting.connection.resume()
+        assert handled == [2**20] * count
+    setting.connection.resume()
+    setting.client_sends(client_frame(1, b"goes on"))
+    assert handled == [2**20] * 3 + [7]

@@ -30,6 +30,25 @@ def test_bytes_count_too_and_a_large_message_is_paid_later() -> None:
     assert rate.take(1, 91.0)
 
 
+def test_what_could_not_be_read_is_no_excess() -> None:
+    rate = Rate(5.0, None, 0.0)
+    assert taken(rate, 1, 0.0) == 5 * BURST
+    rate.pardon(100.0, 100.0)
+    assert taken(rate, 1, 100.0) == 500
+    assert taken(rate, 1, 101.0) == 5
+
+
+def test_while_it_is_paused_a_client_is_owed_its_rate(make: type[Setting]) -> None:
+    setting = make(max_message_rate=1.0)
+    setting.client_sends(client_frame(TEXT, b"x") * 10)
+    setting.connection.pause()
+    setting.seconds += 30
+    setting.client.sendall(client_frame(TEXT, b"y") * 30)
+    setting.connection.resume()
+    setting.io.fire(1)
+    assert setting.handler.calls.count((b"y", False)) == 30
+
+
 def test_without_limits_everything_passes() -> None:
     assert taken(Rate(None, None, 0.0), 10**9, 0.0) == 1000
 
@@ -49,8 +68,7 @@ def test_or_what_is_too_much_is_dropped(make: type[Setting]) -> None:
     setting.client_sends(client_frame(TEXT, b"x") * 15)
     assert setting.handler.calls.count((b"x", False)) == 10
     assert setting.metrics.values["limits.rate"] == 5
-    for _ in range(10):
-        setting.registry.tick()
+    setting.seconds += 1
     setting.client_sends(client_frame(TEXT, b"later"))
     assert setting.handler.calls[-1] == (b"later", False)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 
+import gevent
 import pytest
 
 from tests.waiting import wait_for
@@ -61,3 +63,23 @@ def test_a_failure_is_forgotten_without_the_help_of_the_collector(
         found = weakref.ref(failure)
     # The greenlet that ran it ends in its own time.
     wait_for(lambda: found() is None)
+
+
+def test_hooks_that_hang_keep_the_loop_from_nothing_of_its_own() -> None:
+    attempts: list[int] = []
+    blocked = threading.Event()
+
+    def connect() -> Link:
+        attempts.append(len(attempts))
+        raise BusError("There is no Redis here.")
+
+    made = Runner(Options(drain_time=0, hook_threads=1), connect, lambda identities: {}, Metrics())
+    made.start(own_thread=True)
+    try:
+        for _ in range(3):
+            made.call(gevent.spawn, made.offload, blocked.wait)
+        before = len(attempts)
+        wait_for(lambda: len(attempts) > before + 1)
+    finally:
+        blocked.set()
+        made.stop()

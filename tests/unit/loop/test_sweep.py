@@ -153,3 +153,34 @@ def test_nonsense_is_no_order(watched: Any, payload: bytes) -> None:
     assert one.sweep.accept(b"control", Outgoing(payload)) == b""
     gevent.sleep(0)
     assert one.closed() == []
+
+
+def test_the_end_does_not_wait_for_a_judge_that_hangs(
+    watched: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = watched()
+    begun = []
+
+    def hang(identities: Collection[Identity]) -> Mapping[Identity, int]:
+        begun.append(identities)
+        try:
+            gevent.sleep(3600)
+        except gevent.GreenletExit as error:
+            raise RuntimeError("as a database driver might say it") from error
+        return {}
+
+    one.sweep._judge = hang
+    one.order(check={"everybody": True})
+    one.until(lambda: begun)
+    with gevent.Timeout(5):
+        one.sweep.stop()
+        gevent.joinall(one.sweep._greenlets)
+    assert "It can't be found out" not in caplog.text
+
+
+def test_many_orders_are_one_walk(watched: Any) -> None:
+    one = watched()
+    for number in range(1000):
+        one.order(check={"users": [f"{number}"], "names": ["mary"]})
+    one.until(lambda: one.judge.asked)
+    assert one.judge.asked == [{JOHN, MARY}]

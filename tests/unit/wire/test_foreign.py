@@ -16,7 +16,8 @@ from tests.fuzz.judge import client_reads, disagreement
 from tests.fuzz.targets import protocol as check_promises
 from tests.unit.wire import client_frame
 from ws4redis.wire.close import CloseCode, may_be_received
-from ws4redis.wire.protocol import Closed, Message, Ping, Pong, Protocol, encode_message
+from ws4redis.wire.outgoing import Outgoing, get_encoding
+from ws4redis.wire.protocol import Closed, Message, Ping, Pong, Protocol
 
 LIMIT = 1000
 LARGE = st.integers(0, 70_000).map(lambda size: b"\xc3\xa4" * (size // 2))
@@ -68,8 +69,9 @@ def test_both_codecs_agree_with_a_limit_of_any_size(data: bytes) -> None:
 @unhurried
 @given(payloads, st.booleans())
 def test_they_read_the_messages_that_we_write(payload: bytes, binary: bool) -> None:
-    opcode = Opcode.BINARY if binary else Opcode.TEXT
-    assert client_reads(encode_message(payload, binary=binary)) == [(opcode, payload, True)]
+    is_text = not binary and payload.decode(errors="ignore").encode() == payload
+    opcode = Opcode.TEXT if is_text else Opcode.BINARY
+    assert client_reads(Outgoing(payload).frame(get_encoding(binary))) == [(opcode, payload, True)]
 
 
 @unhurried

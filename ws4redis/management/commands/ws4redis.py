@@ -114,7 +114,7 @@ def _kick(command: BaseCommand, options: dict[str, Any]) -> None:
         raise CommandError("Say whom: --user NAME, --session KEY or --address ADDRESS.")
     try:
         told = kick(users=users, sessions=sessions, addresses=addresses)
-    except BusError as error:
+    except (BusError, TypeError) as error:
         raise CommandError(str(error)) from error
     command.stdout.write(f"Told {told} websocket process{'' if told == 1 else 'es'}.")
 
