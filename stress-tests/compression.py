@@ -30,7 +30,7 @@ from servers import ADDRESS, CHANNEL, start_redis, start_server
 
 SIZES = (1024, 4096, 16384)
 """Bytes of a message."""
-LOADS = ((1, 3000, 300), (100, 200, 50))
+LOADS = ((1, 3000, 300), (100, 200, 20))
 """Websockets, messages, and messages in a second."""
 VARIANTS = 50
 """Messages that differ."""

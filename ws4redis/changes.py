@@ -6,6 +6,7 @@ Redis can't be reached, the change itself succeeds: the loops find out at their 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import time
@@ -39,6 +40,9 @@ Order = dict[str, dict[str, Any]]
 PAUSE = 5.0
 """Seconds for which nothing is told after Redis could not be reached; the sweep finds it then."""
 
+_UNIX = "unix"
+"""Stands for whoever talks through a unix socket, as in the log."""
+
 _away_until: dict[str, float] = {}
 """By the address of Redis."""
 _HARMLESS = frozenset({"last_login"})
@@ -60,11 +64,24 @@ def kick(
 
     Raises:
         BusError: Redis can't be reached.
-        TypeError: An argument is no list of such texts, or holds an empty one.
+        TypeError: An argument is no list of such texts, or holds an empty or an impossible one.
     """
     resolved = resolve(None, users=users, sessions=sessions)
     whom = {"names": resolved["users"], "sessions": resolved["sessions"]}
-    return _tell({"kick": whom | {"addresses": texts("addresses", addresses)}})
+    places = [_address(text) for text in texts("addresses", addresses)]
+    return _tell({"kick": whom | {"addresses": places}})
+
+
+def _address(text: str) -> str:
+    """Return an address as the loop writes it."""
+    if text == _UNIX:
+        return text
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise TypeError(
+            f"addresses must hold addresses such as '203.0.113.7', or {_UNIX!r}, got {text!r}."
+        ) from None
 
 
 def connect() -> None:

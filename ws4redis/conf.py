@@ -41,7 +41,9 @@ def _number(minimum: float, *, none: bool = False, whole: bool = False) -> Valid
         good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
         if good and math.isfinite(value) and value >= minimum:
             return None
-        return f"must be {kind} of at least {minimum:g}{' or None' if none else ''}, got {value!r}."
+        return (
+            f"must be {kind} of at least {minimum:.10g}{' or None' if none else ''}, got {value!r}."
+        )
 
     return validate
 
@@ -70,7 +72,7 @@ def _flag(value: Any) -> str | None:
 def _texts(value: Any) -> str | None:
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) and item for item in value):
         return None
-    return f"must be a list of texts, got {value!r}."
+    return f"must be a list of texts that are not empty, got {value!r}."
 
 
 def _origins(value: Any) -> str | None:
@@ -268,7 +270,8 @@ class Settings:
     ``'drop'`` ignores what it sends beyond its rate."""
 
     outbox_size: int = setting(2**20, "E016", _number(1024, whole=True))
-    """Bytes that may wait for one slow client. Beyond it, that client is disconnected."""
+    """Bytes that may wait for one slow client, behind the message that it is taking. Beyond it, it
+    is disconnected."""
 
     backlog_size: int = setting(2**28, "E033", _number(2**20, whole=True))
     """Bytes that may wait for all slow clients of a process together. Beyond it, the client for

@@ -40,11 +40,14 @@ def user_id(user: Any) -> str:
 
 
 def rights(user: Any) -> int:
-    """Return a number that changes with the name, the flags and the groups of a stored user."""
+    """Return a number that changes with all that the rights of a stored user depend on.
+
+    That is the name, the flags, the groups, and the password, as who has a new one has a reason.
+    """
     flags = (getattr(user, "is_staff", False), getattr(user, "is_superuser", False))
     groups = user.groups.all() if groups_field(type(user)) is not None else ()
     names = sorted(str(getattr(group, "name", group.pk)) for group in groups)
-    return hash((user.get_username(), *flags, *names))
+    return hash((user.get_username(), getattr(user, "password", ""), *flags, *names))
 
 
 def _name(request: Any) -> str:

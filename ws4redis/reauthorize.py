@@ -18,7 +18,8 @@ from django.contrib.auth import (
     get_user_model,
     load_backend,
 )
-from django.contrib.sessions.backends.cache import SessionStore as CacheStore
+from django.contrib.sessions.backends.cache import SessionStore as CacheSessions
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -75,7 +76,9 @@ def _verdict(one: Identity, data: Data | None, user: Any) -> int | None:
         user: The user as stored; None if it is gone.
     """
     if one.session and data is None:
-        return CloseCode.EXPELLED if one.user or one.user_id else CloseCode.RIGHTS_CHANGED
+        # In a signed cookie, only what the browser had then has expired: it may have a newer one.
+        may_return = not (one.user or one.user_id) or issubclass(_session_store(), CookieStore)
+        return CloseCode.RIGHTS_CHANGED if may_return else CloseCode.EXPELLED
     if not one.user_id:
         return None
     if one.in_session and data is not None:
@@ -91,14 +94,18 @@ def _sessions(keys: Collection[str]) -> Iterable[tuple[str, Data]]:
     """Return the keys and the data of those sessions that exist."""
     if not keys:
         return ()
-    store = importlib.import_module(django_settings.SESSION_ENGINE).SessionStore
+    store = _session_store()
     # A site's own way to load is not bypassed.
     if store.load.__module__.startswith("django.contrib.sessions."):
         if hasattr(store, "get_model_class"):
             return _stored_sessions(store, keys)
-        if issubclass(store, CacheStore):
+        if issubclass(store, CacheSessions):
             return _cached_sessions(store, keys)
     return _loaded_sessions(store, keys)
+
+
+def _session_store() -> Any:
+    return importlib.import_module(django_settings.SESSION_ENGINE).SessionStore
 
 
 def _stored_sessions(store: Any, keys: Collection[str]) -> Iterator[tuple[str, Data]]:
@@ -120,8 +127,8 @@ def _loaded_sessions(store: Any, keys: Collection[str]) -> Iterator[tuple[str, D
     for key in keys:
         session = store(key)
         data = session.load()
-        # Loading drops the key of a session that does not exist.
-        if session.session_key == key:
+        # Loading drops the key of a session that does not exist, or what was in its cookie.
+        if session.session_key == key and (data or not isinstance(session, CookieStore)):
             yield key, data
 
 

@@ -10,8 +10,10 @@ import threading
 from functools import partial
 from typing import Any
 
+import django
 import gevent.monkey
 import redis.connection
+from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
 
 from ws4redis import flood
@@ -45,6 +47,7 @@ def get_websocket_application() -> WSGIApplication:
     Raises:
         TransportError: The server can't hold websockets as it was started.
     """
+    _set_up()
     uwsgi.check_options()
     return Endpoint(get_settings, get_client, get_runner, metrics)
 
@@ -55,6 +58,7 @@ def get_application(django_application: WSGIApplication | None = None) -> WSGIAp
     Args:
         django_application: What answers all other requests; a new Django handler if None.
     """
+    _set_up()
     ordinary = django_application or WSGIHandler()
     websocket = get_websocket_application()
 
@@ -63,6 +67,12 @@ def get_application(django_application: WSGIApplication | None = None) -> WSGIAp
         return (websocket if is_websocket else ordinary)(environ, start_response)
 
     return application
+
+
+def _set_up() -> None:
+    # As Django's own get_wsgi_application() does it.
+    if not apps.ready:
+        django.setup(set_prefix=False)
 
 
 def get_runner(server: Server) -> Runner:

@@ -171,3 +171,16 @@ def test_what_is_beyond_the_rate_may_be_dropped(
         publish(facility, "the next")
         assert [receive(other), receive(other)] == ["0", "the next"]
         assert receive(sender) == "the next"
+
+
+def test_a_message_larger_than_the_outbox_reaches_who_reads(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_websocket: Any
+) -> None:
+    message = "large " * 500_000
+    options = {"compression": None, "max_size": None}
+    with serving("serve", tmp_path, redis_server.url, WS4REDIS_OUTBOX_SIZE=1024) as server:
+        url = server.url(f"{facility}?subscribe-broadcast")
+        readers = [open_websocket(url, **options) for _ in range(3)]
+        publish(facility, message)
+        assert [receive(reader) == message for reader in readers] == [True] * 3
+        assert receive(open_websocket(url, **options)) == message

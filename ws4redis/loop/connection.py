@@ -37,7 +37,7 @@ READ_SIZE = 16384
 many bytes of the smallest frames hold the hub for some six milliseconds. (Those of compressed ones
 stand for more, so ``Protocol.receive_data`` stops in between.)"""
 
-SLOW = "The client %s is too slow: %d bytes wait; disconnected"
+SLOW = "The client %s is too slow: %d bytes wait (WS4REDIS_OUTBOX_SIZE); disconnected"
 ENDED = "Closed for %s with %d after %.1f s"
 PING = encode_frame(Opcode.PING, b"")
 _READ, _WRITE = 1, 2

@@ -42,7 +42,7 @@ class Options:
     drop_over_rate: bool = False
     """Whether what a client sends beyond its rate is dropped; else it is disconnected."""
     outbox_size: int = 2**20
-    """Bytes that may wait for one slow client."""
+    """Bytes that may wait for one slow client, behind the message that it is taking."""
     backlog_size: int = 2**28
     """Bytes that may wait for all slow clients of a process."""
     expire: int = 0

@@ -9,14 +9,15 @@ class Outbox:
     """Bytes that wait until the socket takes them.
 
     Args:
-        limit: Bytes that may wait.
+        limit: Bytes that may wait behind the first ones: a single message may be of any size.
     """
 
-    __slots__ = ("_chunks", "_limit", "_size")
+    __slots__ = ("_bound", "_chunks", "_limit", "_size")
 
     def __init__(self, limit: int) -> None:
         self._chunks: deque[bytes] = deque()
         self._limit = limit
+        self._bound = limit
         self._size = 0
 
     def __len__(self) -> int:
@@ -24,9 +25,11 @@ class Outbox:
 
     def append(self, data: bytes) -> bool:
         """Add bytes; return whether they are within the limit."""
+        if not self._size:
+            self._bound = self._limit + len(data)
         self._chunks.append(data)
         self._size += len(data)
-        return self._size <= self._limit
+        return self._size <= self._bound
 
     def head(self) -> bytes:
         """Return all bytes that wait, as one piece for one ``send()``."""

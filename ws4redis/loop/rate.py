@@ -45,22 +45,22 @@ class Rate:
 
 
 class _Bucket:
-    """Fills with time; one that is not empty lets any amount pass, and is in debt then."""
+    """Fills with time; one that holds at least 1 lets any amount pass, and may be in debt then."""
 
     __slots__ = ("_level", "_rate")
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
-        self._level = rate * BURST
+        self._level = max(1, rate * BURST)
 
     def add(self, seconds: float) -> None:
         self._level += seconds * self._rate
 
     def take(self, amount: float, passed: float) -> bool:
         # It may be fuller than that, by what was added.
-        full = max(self._level, self._rate * BURST)
+        full = max(self._level, self._rate * BURST, 1)
         self._level = min(full, self._level + passed * self._rate)
-        if self._level <= 0:
+        if self._level < 1:
             return False
         self._level -= amount
         return True

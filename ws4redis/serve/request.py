@@ -26,7 +26,7 @@ logger = flood.clients.guard(logging.getLogger(__name__))
 HEAD_LIMIT = 2**15
 """Bytes of a request line and its headers, as nginx and uWSGI bound them, too."""
 LINES = 100
-"""Lines of them."""
+"""Headers."""
 LINGER = 1.0
 """Seconds for which the rest of a refused request is read, so that its answer gets through."""
 READ_SIZE = 4096
@@ -146,7 +146,8 @@ def _read_head(sock: Any, head: bytearray) -> bool:
         head += piece
         if not _BEGIN.match(head):
             raise _NoRequest
-    if end.end() > HEAD_LIMIT or head.count(b"\n", 0, end.end()) > LINES:
+    # The first and the last one are no headers.
+    if end.end() > HEAD_LIMIT or head.count(b"\n", 0, end.end()) > LINES + 2:
         raise _TooBig
     return True
 
