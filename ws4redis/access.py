@@ -248,4 +248,4 @@ def _report(request: WSGIRequest, refused: dict[str, str], settings: Settings) -
         reasons = ", ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise HandshakeError(403, f"Some channels are refused. {reasons}.")
     for name, reason in refused.items():
-        logger.warning("%a is refused on '%s': %s", name, flood.escaped(request.path_info), reason)
+        logger.warning("%a is refused on '%s': %s", name, flood.to_quote(request.path_info), reason)

@@ -105,7 +105,7 @@ class Endpoint:
         self._metrics = metrics
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        request = {"path": flood.escaped(environ.get("PATH_INFO", "")), "client": "unknown"}
+        request = {"path": flood.to_quote(environ.get("PATH_INFO", "")), "client": "unknown"}
         try:
             settings = self._settings()
             request["client"] = _client(environ, settings)

@@ -100,5 +100,10 @@ clients = Flood(LIMIT, time.monotonic)
 
 
 def escaped(text: str, limit: int = SHOWN) -> str:
-    """Return a client's text in printable ASCII, and not too long, to stand between quotes."""
-    return ascii(text[:limit])[1:-1].replace("\\'", "'").replace("'", "\\x27")
+    """Return a client's text in printable ASCII, and not too long, without quotes around it."""
+    return ascii(text[:limit])[1:-1]
+
+
+def to_quote(text: str) -> str:
+    """Return a client's text so that it can't end the quotes between which it is to stand."""
+    return escaped(text).replace("\\'", "'").replace("'", "\\x27")

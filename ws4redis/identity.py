@@ -6,6 +6,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 
 from ws4redis.audiences import Unresolved, own_user
 from ws4redis.groups import groups_field
@@ -24,7 +25,7 @@ def identify(request: Any) -> Identity:
     session, user = request.session, request.user
     # Asked first: a lazy user loads the session, which drops the key of one that does not exist.
     is_authenticated = user.is_authenticated
-    key = (session.session_key or "") if isinstance(session, SessionBase) else ""
+    key = _session_key(session)
     if not is_authenticated:
         return Identity(session=key) if key else ANONYMOUS
     name = _name(request)
@@ -48,6 +49,15 @@ def rights(user: Any) -> int:
     groups = user.groups.all() if groups_field(type(user)) is not None else ()
     names = sorted(str(getattr(group, "name", group.pk)) for group in groups)
     return hash((user.get_username(), getattr(user, "password", ""), *flags, *names))
+
+
+def _session_key(session: Any) -> str:
+    if not isinstance(session, SessionBase):
+        return ""
+    if isinstance(session, CookieStore) and not session.keys():
+        # Whatever the cookie said was no session, or has expired.
+        return ""
+    return session.session_key or ""
 
 
 def _name(request: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.file import SessionStore as FileStore
 from django.test import Client, override_settings
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed
@@ -370,6 +371,33 @@ def test_an_anonymous_websocket_comes_back_when_its_session_is_gone(
     assert code(websocket) == RIGHTS_CHANGED
 
 
+@pytest.mark.parametrize("engine", ["db", "signed_cookies"])
+def test_who_has_no_session_is_not_sent_away_for_it(
+    engine: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    facility: str,
+    open_websocket: Any,
+) -> None:
+    settings = {"SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}"}
+    with (
+        override_settings(**settings),
+        serving(
+            "serve", tmp_path, redis_server.url, **settings, **{"WS4REDIS_AUTH_SWEEP": 1}
+        ) as server,
+    ):
+        url = server.url(f"{facility}?subscribe-broadcast")
+        stranger = open_websocket(url, "sessionid=invented:or:expired")
+        # So many looks have passed by then.
+        for _ in range(2):
+            banned = Member()
+            websocket = open_websocket(url, banned.cookie)
+            deactivate_silently(banned)
+            assert code(websocket) == EXPELLED
+        assert_open(stranger, facility)
+
+
 ENGINES = ("db", "cached_db", "cache", "file", "signed_cookies")
 
 
@@ -381,7 +409,10 @@ def test_every_kind_of_session_is_watched(
     users: Any,
     facility: str,
     open_websocket: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Django remembers the first one of a process.
+    monkeypatch.setattr(FileStore, "_storage_path", str(tmp_path), raising=False)
     settings = {
         "SESSION_ENGINE": f"django.contrib.sessions.backends.{engine}",
         "SESSION_FILE_PATH": str(tmp_path),

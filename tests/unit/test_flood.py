@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from ws4redis.flood import SHOWN, Flood, escaped
+from ws4redis.flood import SHOWN, Flood, escaped, to_quote
 
 
 class Clock:
@@ -88,7 +88,7 @@ def test_a_quiet_log_is_left_as_it_is(
 
 
 def test_the_text_of_a_client_is_short_and_printable() -> None:
-    assert escaped("it is é\r\n\x1b[31m\u202e") == r"it is \xe9\r\n\x1b[31m\u202e"
+    assert escaped("it's é\r\n\x1b[31m\u202e") == r"it's \xe9\r\n\x1b[31m\u202e"
     assert len(escaped("x" * 10_000)) == SHOWN
 
 
@@ -105,4 +105,4 @@ def test_no_line_of_a_traceback_looks_like_one_of_the_log(
 
 @pytest.mark.parametrize("text", ["' for 198.51.100.1", "\\' x", "'\"'", "\\\\'"])
 def test_a_client_can_not_end_the_quotes_around_its_text(text: str) -> None:
-    assert "'" not in escaped(text)
+    assert "'" not in to_quote(text)
