@@ -34,7 +34,8 @@ def test_clients_that_come_and_go_leave_nothing_behind(
             crowd.come_and_go(server, redis_client)
         after = census.settled(count)
     assert after.pop("memory") < GROWTH * before.pop("memory")
-    assert after == before
+    # An idle thread of a pool may end meanwhile.
+    assert {name: count for name, count in after.items() if count > before[name]} == {}
     assert before["websockets"] == 0
     # That on which the loop is told of logouts.
     assert before["channels"] == before["channels in Redis"] == 1
