@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from ws4redis import flood
 from ws4redis.audiences import Unresolved, authenticated_user, own_session, own_user
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
-from ws4redis.identity import identify
+from ws4redis.identity import identify, session_store
 from ws4redis.loop.admission import Identity
 from ws4redis.subscriber import RedisSubscriber
 
@@ -174,13 +173,13 @@ def _run_process_request(process_request: Any, request: WSGIRequest) -> None:
 
 
 def _load_session(request: WSGIRequest) -> None:
-    engine = importlib.import_module(django_settings.SESSION_ENGINE)
+    store = session_store()
     key = request.COOKIES.get(django_settings.SESSION_COOKIE_NAME)
-    request.session = engine.SessionStore(key)
+    request.session = store(key)
     if key is None:
         return
     if not _is_saved(request.session):
-        request.session = engine.SessionStore()
+        request.session = store()
         return
     # After a change of SECRET_KEY, Django would give the session a key that the browser never gets.
     request.session.cycle_key = lambda: None  # type: ignore[method-assign]

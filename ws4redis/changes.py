@@ -22,11 +22,11 @@ from django.db import transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 
 from ws4redis.audiences import resolve, texts
-from ws4redis.channels import Namespace
 from ws4redis.conf import get_settings
 from ws4redis.exceptions import BusError
 from ws4redis.groups import groups_field
 from ws4redis.identity import user_id
+from ws4redis.proxies import UNIX
 from ws4redis.redis_client import address_of, bus_errors, get_client
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,6 @@ Order = dict[str, dict[str, Any]]
 
 PAUSE = 5.0
 """Seconds for which nothing is told after Redis could not be reached; the sweep finds it then."""
-
-_UNIX = "unix"
-"""Stands for whoever talks through a unix socket, as in the log."""
 
 _away_until: dict[str, float] = {}
 """By the address of Redis."""
@@ -74,13 +71,13 @@ def kick(
 
 def _address(text: str) -> str:
     """Return an address as the loop writes it."""
-    if text == _UNIX:
+    if text == UNIX:
         return text
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise TypeError(
-            f"addresses must hold addresses such as '203.0.113.7', or {_UNIX!r}, got {text!r}."
+            f"addresses must hold addresses such as '203.0.113.7', or {UNIX!r}, got {text!r}."
         ) from None
 
 
@@ -179,5 +176,5 @@ def _try_to_tell(order: Order) -> None:
 def _tell(order: Order) -> int:
     client, payload = get_client(), json.dumps(order)
     with bus_errors(client):
-        count: int = client.publish(Namespace(get_settings().prefix or "").control, payload)
+        count: int = client.publish(get_settings().namespace.control, payload)
     return count

@@ -21,7 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from ws4redis.channels import Audience
+from ws4redis.channels import Audience, Namespace
 
 Validator = Callable[[Any], str | None]
 """Returns what is wrong with a value, as the end of the sentence ``SETTING …``; None if nothing."""
@@ -314,6 +314,11 @@ class Settings:
     drain_time: float = setting(5.0, "E019", _number(0))
     """Seconds at most over which a process that stops or reloads closes its websockets, so that
     their clients don't all come back at once. It is less where the server has less patience."""
+
+    @property
+    def namespace(self) -> Namespace:
+        """Builds the names of this site's channels."""
+        return Namespace(self.prefix or "")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Settings:

@@ -131,15 +131,9 @@ class Endpoint:
         opening = _Opening(environ, settings, handshake, transport, runner, place)
         try:
             ready = self._shake_hands(opening)
+            runner.call(_adopt, opening, ready)
         except BaseException:
             runner.call(runner.leave, place)
-            raise
-        try:
-            runner.call(
-                runner.adopt, ready.sock, ready.facility, ready.early, place, ready.inflates
-            )
-        except BaseException:
-            runner.call(_give_back, runner, ready, place)
             raise
         if ready.source is not None:
             ready.source.start()
@@ -173,11 +167,14 @@ class Endpoint:
         return own(client if has_own_source(own) else LoopClient(client))
 
 
-def _give_back(runner: Runner, ready: _Ready, place: Place) -> None:
-    """Leave nothing of a websocket that could not be opened; runs on the hub."""
-    ready.facility.leave()
-    runner.leave(place)
-    ready.sock.close()
+def _adopt(opening: _Opening, ready: _Ready) -> None:
+    """Open the websocket, or leave nothing of it; runs on the hub."""
+    try:
+        opening.runner.adopt(ready.sock, ready.facility, ready.early, opening.place, ready.inflates)
+    except BaseException:
+        ready.facility.leave()
+        ready.sock.close()
+        raise
 
 
 def _client(environ: Environ, settings: Settings) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 
@@ -33,6 +35,11 @@ def identify(request: Any) -> Identity:
         return Identity(user=name, session=key)
     in_session = bool(key) and session.get(USER_KEY) == user_id(user)
     return Identity(name, user_id(user), key, in_session, rights(user))
+
+
+def session_store() -> Any:
+    """Return the class of the site's sessions."""
+    return importlib.import_module(django_settings.SESSION_ENGINE).SessionStore
 
 
 def user_id(user: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ws4redis.audiences import Unresolved, own_groups, own_session, own_user
-from ws4redis.channels import Audience, Namespace
+from ws4redis.channels import Audience
 from ws4redis.conf import get_settings
 from ws4redis.redis_client import bus_errors, get_client
 from ws4redis.redis_store import RedisMessage, RedisStore
@@ -84,7 +84,7 @@ def _check_arguments(facility: Any = None, request: Any = None, **audience: Any)
 
 
 def _channels(request: Any, facility: str, audience: str) -> Iterator[str]:
-    namespace = Namespace(get_settings().prefix or "")
+    namespace = get_settings().namespace
     for name, own in _OWN.items():
         if audience in (name, "any"):
             try:

@@ -5,7 +5,6 @@ What the handshakes noted is compared with what holds now: the sessions, the use
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -24,8 +23,9 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from ws4redis.groups import groups_field
-from ws4redis.identity import USER_KEY, rights, user_id
+from ws4redis.identity import USER_KEY, rights, session_store, user_id
 from ws4redis.loop.admission import Identity
+from ws4redis.redis_store import chunks
 from ws4redis.wire.close import CloseCode
 
 CHUNK = 500
@@ -77,7 +77,7 @@ def _verdict(one: Identity, data: Data | None, user: Any) -> int | None:
     """
     if one.session and data is None:
         # In a signed cookie, only what the browser had then has expired: it may have a newer one.
-        may_return = not (one.user or one.user_id) or issubclass(_session_store(), CookieStore)
+        may_return = not (one.user or one.user_id) or issubclass(session_store(), CookieStore)
         return CloseCode.RIGHTS_CHANGED if may_return else CloseCode.EXPELLED
     if not one.user_id:
         return None
@@ -94,7 +94,7 @@ def _sessions(keys: Collection[str]) -> Iterable[tuple[str, Data]]:
     """Return the keys and the data of those sessions that exist."""
     if not keys:
         return ()
-    store = _session_store()
+    store = session_store()
     # A site's own way to load is not bypassed.
     if store.load.__module__.startswith("django.contrib.sessions."):
         if hasattr(store, "get_model_class"):
@@ -104,13 +104,9 @@ def _sessions(keys: Collection[str]) -> Iterable[tuple[str, Data]]:
     return _loaded_sessions(store, keys)
 
 
-def _session_store() -> Any:
-    return importlib.import_module(django_settings.SESSION_ENGINE).SessionStore
-
-
 def _stored_sessions(store: Any, keys: Collection[str]) -> Iterator[tuple[str, Data]]:
     model = store.get_model_class()
-    for chunk in _chunks(keys):
+    for chunk in chunks(keys, CHUNK):
         rows = model.objects.filter(session_key__in=chunk, expire_date__gt=timezone.now())
         for row in rows:
             yield row.session_key, store().decode(row.session_data)
@@ -118,7 +114,7 @@ def _stored_sessions(store: Any, keys: Collection[str]) -> Iterator[tuple[str, D
 
 def _cached_sessions(store: Any, keys: Collection[str]) -> Iterator[tuple[str, Data]]:
     prefix, cache = store.cache_key_prefix, store()._cache
-    for chunk in _chunks(keys):
+    for chunk in chunks(keys, CHUNK):
         for name, data in cache.get_many([prefix + key for key in chunk]).items():
             yield name.removeprefix(prefix), data
 
@@ -140,7 +136,7 @@ def _users(ids: Collection[str]) -> Iterator[tuple[str, Any]]:
     query = model._default_manager.all()
     if groups_field(model) is not None:
         query = query.prefetch_related("groups")
-    for chunk in _chunks(ids):
+    for chunk in chunks(ids, CHUNK):
         for user in query.filter(pk__in=chunk):
             yield user_id(user), user
 
@@ -171,9 +167,3 @@ def _has_hash(data: Data, user: Any) -> bool:
         good += user.get_session_auth_fallback_hash()
     stored = data.get(HASH_SESSION_KEY) or ""
     return any(constant_time_compare(stored, one) for one in good)
-
-
-def _chunks(keys: Collection[str]) -> Iterator[list[str]]:
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), CHUNK):
-        yield ordered[start : start + CHUNK]

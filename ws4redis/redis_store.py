@@ -14,7 +14,6 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 
 from ws4redis.audiences import SELF, resolve
-from ws4redis.channels import Namespace
 from ws4redis.conf import get_settings
 from ws4redis.redis_client import bus_errors
 
@@ -135,7 +134,7 @@ class RedisStore:
             ValueError: An argument addresses nobody.
         """
         names = resolve(request, broadcast=broadcast, groups=groups, users=users, sessions=sessions)
-        return list(Namespace(get_settings().prefix or "").names(facility, **names))
+        return list(get_settings().namespace.names(facility, **names))
 
     def _require_audience(self) -> None:
         """Refuse to publish where the caller forgot to say to whom."""
@@ -147,9 +146,12 @@ class RedisStore:
             logger.exception("A message was not published after the commit")
 
     def _publish(self, payload: bytes, seconds: int) -> int:
-        chunks = _chunks(self._publishers, max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1))))
+        length = max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1)))
         with bus_errors(self._connection):
-            return sum(self._publish_chunk(chunk, payload, seconds) for chunk in chunks)
+            return sum(
+                self._publish_chunk(chunk, payload, seconds)
+                for chunk in chunks(self._publishers, length)
+            )
 
     def _publish_chunk(self, channels: list[str], payload: bytes, seconds: int) -> int:
         # A transaction without a command that writes would be refused by a Redis that is full.
@@ -162,8 +164,9 @@ class RedisStore:
         return sum(answers[1::2] if seconds else answers)
 
 
-def _chunks(channels: Iterable[str], length: int) -> Iterator[list[str]]:
-    remaining = iter(channels)
+def chunks(texts: Iterable[str], length: int) -> Iterator[list[str]]:
+    """Yield texts in lists of that length; the last one may be shorter."""
+    remaining = iter(texts)
     while chunk := list(islice(remaining, length)):
         yield chunk
 

@@ -17,7 +17,6 @@ from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
 
 from ws4redis import flood
-from ws4redis.channels import Namespace
 from ws4redis.conf import Settings, get_settings, redis_options
 from ws4redis.endpoint import Endpoint, framed
 from ws4redis.loop.link import open_link
@@ -124,7 +123,7 @@ def _build(settings: Settings, mercy: float) -> Runner:
             ping_interval=settings.ping_interval,
             max_connections=settings.max_connections,
             max_connections_per_address=settings.max_connections_per_address,
-            control=Namespace(settings.prefix or "").control.encode(),
+            control=settings.namespace.control.encode(),
             auth_sweep=settings.auth_sweep,
             drain_time=min(settings.drain_time, mercy * MERCY_USED),
             max_message_size=settings.max_message_size,
