@@ -5,13 +5,15 @@ A file is taken as it is, but for its addresses, which become those of one test.
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,31 @@ SITE = "/srv/mysite"
 Command = list[str]
 
 
+def _ports() -> Iterator[int]:
+    """Yield ports that no other process of the same test run tries, and that no client is given.
+
+    (The kernel gives clients those from 32768 on. One that is only free at the moment could be
+    another test's when it is used, and the one server would be taken for the other.)
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw20").removeprefix("gw"))
+    ports = [10_000 + worker % 21 * 1000 + number for number in range(1000)]
+    random.SystemRandom().shuffle(ports)
+    return itertools.cycle(ports)
+
+
+_candidates = _ports()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in _candidates:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("unreachable: the candidates never end")
 
 
 def make_certificate(key: Path, certificate: Path) -> None:
