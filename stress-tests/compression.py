@@ -26,7 +26,9 @@ from pathlib import Path
 from interrupts import unwind_at_sigterm
 from processes import Process
 from redis import Redis
-from servers import ADDRESS, CHANNEL, start_redis, start_server
+from contenders import ADDRESS
+from publishers import CHANNEL
+from servers import start_redis, start_server
 
 SIZES = (1024, 4096, 16384)
 """Bytes of a message."""

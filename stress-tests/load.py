@@ -41,11 +41,14 @@ class Load:
         port: Where the server listens on 127.0.0.1.
         address: Path and query of the websockets.
         headers: More lines for the head of the handshake, such as ``Cookie: a=b``.
+        dialect: How the server wants to be spoken to, ``plain`` or ``socketio``.
     """
 
-    def __init__(self, port: int, address: str, headers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, port: int, address: str, headers: Sequence[str] = (), *, dialect: str = "plain"
+    ) -> None:
         self._popen = subprocess.Popen(
-            [compiled("load"), str(port), address, *headers],
+            [compiled("load"), f"--{dialect}", str(port), address, *headers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

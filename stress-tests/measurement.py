@@ -6,19 +6,23 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from contenders import Contender
 from load import Answer, Load
 from processes import Process
+from publishers import OWN_NAME, Publisher
 from redis import Redis
-from servers import ADDRESS, CHANNEL, OWN_NAME, start_redis, start_server
+from servers import SERVERS, start_redis, start_server
 from waiting import settled
 
 FEW = 10
 MEMORY_TOLERANCE = 16 * 1024
 WARM_UP = 1.0
 """Seconds of messages before the rate is measured."""
+LONGEST_BURST = 10.0
+"""Seconds of a burst to a server that tells how much it bears."""
 HEARTBEAT_INTERVAL_MS = 4000
 
 Figures = dict[str, float]
@@ -32,7 +36,7 @@ class Workload:
     """Websockets that get messages."""
     idle: int
     """Websockets that are held for measuring memory."""
-    rate: int
+    rate: float
     """Messages per second."""
     seconds: float
     """How long messages are published at that rate."""
@@ -61,20 +65,42 @@ def _arena(kind: str, workload: Workload) -> Iterator[Arena]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws4redis-")))
         client, path = start_redis(stack, directory)
         server, port = start_server(stack, kind, path, heartbeat=workload.heartbeat)
-        load = stack.enter_context(Load(port, ADDRESS, workload.headers))
+        contender = SERVERS[kind]
+        address, dialect = contender.address, contender.dialect
+        load = stack.enter_context(Load(port, address, workload.headers, dialect=dialect))
+        publisher = stack.enter_context(contender.publisher(port, path))
         if workload.heartbeat:
             load.send_heartbeats(workload.heartbeat, HEARTBEAT_INTERVAL_MS)
-        yield Arena(workload, client, server, load)
+        yield Arena(workload, contender, client, server, load, publisher)
+
+
+def _bearable(workload: Workload, contender: Contender) -> Workload:
+    """Return as much of the workload as a server keeps up with."""
+    messages = contender.max_deliveries / workload.clients
+    burst = max(1.0, messages * LONGEST_BURST)
+    return replace(
+        workload, rate=min(workload.rate, messages), burst=int(min(workload.burst, burst))
+    )
 
 
 class Arena:
-    """A running server with its clients and its Redis, whose publisher we are."""
+    """A running server with its clients, its Redis, and who publishes to it."""
 
-    def __init__(self, workload: Workload, client: Redis, server: Process, load: Load) -> None:
-        self._workload = workload
+    def __init__(
+        self,
+        workload: Workload,
+        contender: Contender,
+        client: Redis,
+        server: Process,
+        load: Load,
+        publisher: Publisher,
+    ) -> None:
+        self._asked = workload
+        self._workload = _bearable(workload, contender)
         self._redis = client
         self._server = server
         self._load = load
+        self._publisher = publisher
 
     def idle(self) -> Figures:
         """Return the memory of an idle websocket, and the number of connections to Redis."""
@@ -109,23 +135,25 @@ class Arena:
         }
 
     def burst(self) -> Figures:
-        """Publish many messages at once; return the seconds until all are delivered."""
+        """Publish many messages at once; return the seconds until all are delivered.
+
+        Whoever can't bear so many gets fewer; the seconds are then those that all would take.
+        """
         self._load.reset()
-        pipeline = self._redis.pipeline(transaction=False)
-        for _ in range(self._workload.burst):
-            pipeline.publish(CHANNEL, self._message())
+        messages = [self._message() for _ in range(self._workload.burst)]
         started = time.monotonic_ns()
-        pipeline.execute()
-        answer = self._load.wait(self._workload.burst * self._workload.clients)
-        return {"burst_s": (answer.last_at_ns - started) / 1e9}
+        self._publisher.publish(messages)
+        answer = self._load.wait(len(messages) * self._workload.clients)
+        seconds = (answer.last_at_ns - started) / 1e9
+        return {"burst_s": seconds * self._asked.burst / len(messages)}
 
     def _publish(self, seconds: float) -> Answer:
         """Publish at the rate; returns when all is delivered."""
         self._load.reset()
-        count = round(self._workload.rate * seconds)
+        count = max(1, round(self._workload.rate * seconds))
         due = time.monotonic()
         for _ in range(count):
-            self._redis.publish(CHANNEL, self._message())
+            self._publisher.publish([self._message()])
             due += 1 / self._workload.rate
             time.sleep(max(0.0, due - time.monotonic()))
         return self._load.wait(count * self._workload.clients)

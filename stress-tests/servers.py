@@ -10,16 +10,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import redis
+from contenders import Contender
 from interrupts import postponed
+from peers import PEERS
 from processes import Process
 from programs import HERE, compiled, installed
+from publishers import CHANNEL, OWN_NAME
 from waiting import wait_for
 
-CHANNEL = "broadcast:bench"
-ADDRESS = "/ws/bench?subscribe-broadcast"
-OWN_NAME = "bench"
-"""What the benchmark calls its own connections to Redis."""
 BACKLOG = 1024
+MAX_CLIENTS = 60_000
+"""Connections to Redis, some servers need one for each websocket."""
 
 
 def _floor(port: int, redis_path: Path) -> list[str]:
@@ -38,10 +39,11 @@ def _uwsgi(port: int, redis_path: Path) -> list[str]:
     ]
 
 
-SERVERS: dict[str, Callable[[int, Path], list[str]]] = {
-    "floor": _floor,
-    "serve": _serve,
-    "uwsgi": _uwsgi,
+SERVERS: dict[str, Contender] = {
+    "floor": Contender(title="a C program with one send() for each delivery", command=_floor),
+    "serve": Contender(title="manage.py ws4redis serve", command=_serve),
+    "uwsgi": Contender(title="ws4redis in uWSGI with gevent", command=_uwsgi),
+    **PEERS,
 }
 
 
@@ -50,6 +52,7 @@ def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
     path = directory / "redis.sock"
     command = [installed("redis-server", "valkey-server"), "--port", "0"]
     command += ["--unixsocket", str(path), "--save", "", "--dir", str(directory)]
+    command += ["--maxclients", str(MAX_CLIENTS)]
     with postponed():
         process = stack.enter_context(Process(command, directory / "redis.log"))
     client = redis.Redis(unix_socket_path=str(path), client_name=OWN_NAME)
@@ -62,18 +65,19 @@ def start_server(
     stack: ExitStack, kind: str, redis_path: Path, *, heartbeat: str
 ) -> tuple[Process, int]:
     """Start one of the servers; return it and its port."""
-    port = free_port()
+    contender, port = SERVERS[kind], free_port()
     environment = {
         **os.environ,
         "REDIS_URL": f"unix://{redis_path}?db=0",
         "WS4REDIS_HEARTBEAT": heartbeat,
         "PYTHONPATH": str(HERE.parent),
+        **contender.environment,
     }
-    command = SERVERS[kind](port, redis_path)
+    command = contender.command(port, redis_path)
     log = redis_path.parent / "server.log"
     with postponed():
         process = stack.enter_context(
-            Process(command, log, directory=HERE / "site", environment=environment)
+            Process(command, log, directory=contender.directory, environment=environment)
         )
     _wait_until(process, lambda: listens(port), f"the start of {kind}")
     return process, port
