@@ -45,6 +45,26 @@ SERVERS: dict[str, Callable[[int, Path], list[str]]] = {
 }
 
 
+def is_peer(name: str) -> bool:
+    """Return whether a contender is neither ours nor the floor."""
+    return _kind(name) not in ("floor", "serve", "uwsgi")
+
+
+def missing(name: str) -> str:
+    """Return why a contender can't take part here; nothing if it can."""
+    return "" if _kind(name) in SERVERS else "it is not there"
+
+
+def rate_of(name: str, wanted: float) -> float:
+    """Return how many messages a second a contender gets where others get so many."""
+    return wanted
+
+
+def _kind(name: str) -> str:
+    """Return the contender itself; a second turn of it in a round shows how much is chance."""
+    return name.removesuffix(" again")
+
+
 def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
     """Start a private Redis on a unix socket; return a client of it, and the socket's path."""
     path = directory / "redis.sock"
@@ -69,7 +89,7 @@ def start_server(
         "WS4REDIS_HEARTBEAT": heartbeat,
         "PYTHONPATH": str(HERE.parent),
     }
-    command = SERVERS[kind](port, redis_path)
+    command = SERVERS[_kind(kind)](port, redis_path)
     log = redis_path.parent / "server.log"
     with postponed():
         process = stack.enter_context(
