@@ -1,7 +1,7 @@
-"""Measures what a delivered message and an idle websocket cost, beside a C floor in the same run.
+"""Measures ws4redis beside a C floor and beside what else a site could use, all in the same run.
 
-All servers take turns in each round. Only figures of the same run can be compared, best by their
-ratios to the floor.
+Contenders take turns in each round. Only figures of the same run can be compared, best by their
+ratios; the machine may be twice as fast a minute later.
 """
 
 from __future__ import annotations
@@ -16,51 +16,58 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import baseline
 from interrupts import unwind_at_sigterm
-from measurement import Figures, Workload, measure
-from report import FLOOR, Round, growing_links, medians, ratios, table
-from servers import SERVERS
-
-SPARE_FILES = 100
-"""Open files of a server, or of the load generator, besides one for each websocket."""
+from report import bars_table, figures_table, summary
+from scale import VARIABLE
+from scenario import Figures, Round, Scenario
+from scenarios import SCENARIOS
+from servers import is_peer, missing
 
 
 def main() -> None:
-    """Measure, and print all figures as JSON, then a table."""
+    """Measure, and print a table of each scenario and one of all bars."""
     options = _options()
-    workload = Workload(
-        clients=options.clients,
-        idle=options.idle,
-        rate=options.rate,
-        seconds=options.seconds,
-        size=options.size,
-        burst=options.burst,
-        heartbeat=options.heartbeat,
-        headers=tuple(options.header),
-    )
-    _raise_file_limit(max(options.clients, options.idle) + SPARE_FILES)
+    os.environ[VARIABLE] = str(options.scale)
+    _raise_file_limit()
     unwind_at_sigterm()
-    rounds = run(options.server, workload, options.rounds)
-    result = json.dumps(_result(vars(options), rounds), indent=2, default=str)
+    known = {name: _measured(SCENARIOS[name], options) for name in options.scenario or SCENARIOS}
     if options.json:
-        options.json.write_text(result)
-    print(result)
-    print(f"\nMedians of {options.rounds} rounds, and of their ratios to the floor.\n")
-    print(table(rounds))
-    if growing := growing_links(rounds):
-        sys.exit(f"Connections to Redis grow with the websockets: {', '.join(growing)}.")
+        options.json.write_text(json.dumps(_result(options, known), indent=1) + "\n")
+    bars = [bar for one in known.values() for bar in one["bars"]]
+    if bars:
+        print(f"Bars, medians of {options.rounds} rounds\n\n{bars_table(bars)}")
+    if options.baseline and (worse := baseline.worse(options.baseline, known)):
+        sys.exit("\n".join(worse))
 
 
-def run(servers: Sequence[str], workload: Workload, count: int) -> list[Round]:
-    """Let the floor and the servers take turns; return the figures of each round."""
-    # A second floor has a label of its own; it shows how much of a ratio is chance.
-    labels = {FLOOR: FLOOR} | {f"{kind} again" if kind == FLOOR else kind: kind for kind in servers}
+def _measured(scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:
+    contenders = _present(scenario, options)
+    known = summary(scenario, run(scenario, contenders, options.rounds))
+    print(f"{scenario.name}: {scenario.title}\n\n{figures_table(known)}\n", flush=True)
+    return known
+
+
+def _present(scenario: Scenario, options: argparse.Namespace) -> list[str]:
+    """Return who takes part; say who does not, and why."""
+    wanted = [name for name in scenario.contenders if name in (options.contender or [name])]
+    if options.without_peers:
+        wanted = [name for name in wanted if not is_peer(name)]
+    for name in wanted:
+        if reason := missing(name):
+            print(f"{scenario.name}: without {name}, {reason}", file=sys.stderr)
+    return [name for name in wanted if not missing(name)]
+
+
+def run(scenario: Scenario, contenders: Sequence[str], count: int) -> list[Round]:
+    """Let the contenders take turns; return the figures of each round."""
     rounds: list[Round] = []
     for number in range(1, count + 1):
         figures: Round = {}
-        for label, kind in labels.items():
-            figures[label] = measure(kind, workload)
-            print(f"round {number}, {label}: {_shown(figures[label])}", file=sys.stderr)
+        for name in contenders:
+            figures[name] = scenario.measure(name)
+            shown = f"{scenario.name}, round {number}, {name}: {_shown(figures[name])}"
+            print(shown, file=sys.stderr, flush=True)
         rounds.append(figures)
     return rounds
 
@@ -68,49 +75,35 @@ def run(servers: Sequence[str], workload: Workload, count: int) -> list[Round]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--server", action="append", choices=list(SERVERS), help="serve and uwsgi if not given")
-    add("--clients", type=_positive, default=1000, help="websockets that get messages")
-    add("--idle", type=_positive, default=5000, help="websockets held for measuring memory")
-    add("--rate", type=_positive, default=50, help="messages per second")
-    add("--seconds", type=float, default=5.0, help="of messages at that rate in each round")
-    add("--size", type=_positive, default=100, help="bytes of a message; at least 16")
-    add("--burst", type=_positive, default=1000, help="messages published at once")
-    add("--rounds", type=_positive, default=5)
-    add("--heartbeat", default="", metavar="TEXT", help="send this both ways every four seconds")
-    add(
-        "--header", action="append", default=[], help="another line of the handshake, like a Cookie"
-    )
-    add("--json", type=Path, metavar="FILE", help="write all figures to a file, too")
+    add("scenario", nargs="*", metavar="SCENARIO", help=f"all by default: {', '.join(SCENARIOS)}")
+    add("--contender", action="append", metavar="NAME", help="only this one; may be repeated")
+    add("--without-peers", action="store_true", help="only ws4redis and its floor")
+    add("--rounds", type=int, default=5)
+    add("--scale", type=float, default=1, help="share of the clients, to see whether it works")
+    add("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    add("--baseline", type=Path, metavar="FILE", help="fail if a ratio is far above this one's")
     options = parser.parse_args()
-    options.server = options.server or ["serve", "uwsgi"]
+    if unknown := set(options.scenario) - set(SCENARIOS):
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
     return options
 
 
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("it must be positive")
-    return number
-
-
-def _raise_file_limit(needed: int) -> None:
+def _raise_file_limit() -> None:
     """Let this process, and all that it starts, open as many files as is allowed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        sys.exit(f"{needed} open files are needed, {hard} are allowed; see ulimit -Hn.")
 
 
-def _result(options: dict[str, Any], rounds: list[Round]) -> dict[str, Any]:
+def _result(options: argparse.Namespace, known: dict[str, Any]) -> dict[str, Any]:
     return {
-        "options": options,
+        "rounds": options.rounds,
+        "scale": options.scale,
         "machine": {
             "system": platform.platform(),
             "python": platform.python_version(),
             "processors": os.cpu_count(),
         },
-        "medians": medians(rounds),
-        "median_ratios": medians(ratios(rounds)),
-        "rounds": rounds,
+        "scenarios": known,
     }
 
 

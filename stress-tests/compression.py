@@ -23,11 +23,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from contenders import ADDRESS
 from interrupts import unwind_at_sigterm
 from processes import Process
-from redis import Redis
-from contenders import ADDRESS
 from publishers import CHANNEL
+from redis import Redis
 from servers import start_redis, start_server
 
 SIZES = (1024, 4096, 16384)

@@ -41,7 +41,7 @@ class Contender:
     """How one publishes to it."""
     missing: Callable[[], str] = nothing
     """Why it can't run here; empty if it can."""
-    max_deliveries: float = math.inf
-    """Deliveries in a second that it keeps up with on one core."""
+    max_rate: float = math.inf
+    """Messages in a second to 1000 clients that it keeps up with on one core."""
     is_peer: bool = False
     """Whether it is not ours."""

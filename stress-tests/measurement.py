@@ -1,170 +1,115 @@
-"""Measures one server: what it takes for idle websockets, and for messages to all of them."""
+"""An arena: one contender with its clients and its Redis, whose publisher we are."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contenders import Contender
 from load import Answer, Load
 from processes import Process
 from publishers import OWN_NAME, Publisher
 from redis import Redis
-from servers import SERVERS, start_redis, start_server
+from scenario import Figures
+from servers import contender, start_redis, start_server
 from waiting import settled
 
-FEW = 10
 MEMORY_TOLERANCE = 16 * 1024
 WARM_UP = 1.0
-"""Seconds of messages before the rate is measured."""
-LONGEST_BURST = 10.0
-"""Seconds of a burst to a server that tells how much it bears."""
-HEARTBEAT_INTERVAL_MS = 4000
-
-Figures = dict[str, float]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Workload:
-    """What the servers have to do."""
-
-    clients: int
-    """Websockets that get messages."""
-    idle: int
-    """Websockets that are held for measuring memory."""
-    rate: float
-    """Messages per second."""
-    seconds: float
-    """How long messages are published at that rate."""
-    size: int
-    """Bytes of a message."""
-    burst: int
-    """Messages that are published at once."""
-    heartbeat: str
-    """Heartbeat that goes both ways in addition; none if empty."""
-    headers: tuple[str, ...]
-    """More header lines of each handshake."""
-
-
-def measure(kind: str, workload: Workload) -> Figures:
-    """Measure one of the servers, twice started anew; return all figures."""
-    with _arena(kind, workload) as arena:
-        figures = arena.idle()
-    # Memory that idle websockets have left behind must not help here, nor the other way round.
-    with _arena(kind, workload) as arena:
-        return figures | arena.steady() | arena.burst()
+"""Seconds of messages before a rate is measured."""
+STAMP = 16
+"""Bytes at the start of a message that say when it was published."""
 
 
 @contextmanager
-def _arena(kind: str, workload: Workload) -> Iterator[Arena]:
+def arena(
+    kind: str, *, address: str = "", headers: Sequence[str] = (), heartbeat: str = ""
+) -> Iterator[Arena]:
+    """Start a contender, its Redis, and clients for it; end all of them.
+
+    Args:
+        kind: The contender.
+        address: Path and query of the websockets, if not those of the contender.
+        headers: More lines for the head of each handshake.
+        heartbeat: What our servers send every four seconds; nothing if empty.
+    """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws4redis-")))
         client, path = start_redis(stack, directory)
-        server, port = start_server(stack, kind, path, heartbeat=workload.heartbeat)
-        contender = SERVERS[kind]
-        address, dialect = contender.address, contender.dialect
-        load = stack.enter_context(Load(port, address, workload.headers, dialect=dialect))
-        publisher = stack.enter_context(contender.publisher(port, path))
-        if workload.heartbeat:
-            load.send_heartbeats(workload.heartbeat, HEARTBEAT_INTERVAL_MS)
-        yield Arena(workload, contender, client, server, load, publisher)
-
-
-def _bearable(workload: Workload, contender: Contender) -> Workload:
-    """Return as much of the workload as a server keeps up with."""
-    messages = contender.max_deliveries / workload.clients
-    burst = max(1.0, messages * LONGEST_BURST)
-    return replace(
-        workload, rate=min(workload.rate, messages), burst=int(min(workload.burst, burst))
-    )
+        server, port = start_server(stack, kind, path, heartbeat=heartbeat)
+        own = contender(kind)
+        publisher = stack.enter_context(own.publisher(port, path))
+        load = stack.enter_context(Load(port, address or own.address, headers, dialect=own.dialect))
+        yield Arena(client, server, port, load, publisher)
 
 
 class Arena:
-    """A running server with its clients, its Redis, and who publishes to it."""
+    """What a scenario measures with.
+
+    Args:
+        client: A client of the Redis.
+        server: The contender.
+        port: Where it listens.
+        load: Its clients.
+        publisher: Publishes to it.
+    """
 
     def __init__(
-        self,
-        workload: Workload,
-        contender: Contender,
-        client: Redis,
-        server: Process,
-        load: Load,
-        publisher: Publisher,
+        self, client: Redis, server: Process, port: int, load: Load, publisher: Publisher
     ) -> None:
-        self._asked = workload
-        self._workload = _bearable(workload, contender)
-        self._redis = client
-        self._server = server
-        self._load = load
-        self._publisher = publisher
+        self.redis = client
+        self.server = server
+        self.port = port
+        self.load = load
+        self.publisher = publisher
 
-    def idle(self) -> Figures:
-        """Return the memory of an idle websocket, and the number of connections to Redis."""
-        links = {0: self._links()}
-        self._load.connect(FEW)
-        links[FEW] = self._links()
-        # The first websockets load modules and fill caches, which no later one pays again.
-        self._load.close(FEW)
-        before = self._memory()
-        clients, idle = self._workload.clients, self._workload.idle
-        self._load.connect(clients)
-        links[clients] = self._links()
-        self._load.connect(max(0, idle - clients))
-        memory = self._memory() - before
-        # Asked afterwards, as a websocket that was lost meanwhile is an error.
-        held = self._load.reset().open
-        figures = {f"links_{count}": float(number) for count, number in links.items()}
-        return {"memory_kib": memory / 1024 / held} | figures
-
-    def steady(self) -> Figures:
+    def steady(self, clients: int, rate: float, seconds: float, size: int = 100) -> Figures:
         """Publish at a rate; return the cost of a delivery in microseconds, and latencies."""
-        workload, load = self._workload, self._load
-        load.connect(workload.clients)
-        self._publish(WARM_UP)
-        before = self._server.cpu()
-        answer = self._publish(workload.seconds)
-        seconds = self._server.cpu() - before
+        self.publish_at_rate(clients, rate, WARM_UP, size)
+        before = self.server.cpu()
+        answer = self.publish_at_rate(clients, rate, seconds, size)
+        spent = self.server.cpu() - before
         return {
-            "cpu_us": seconds * 1e6 / answer.messages,
+            "cpu_us": spent * 1e6 / answer.messages,
             "p50_us": answer.p50_us,
             "p99_us": answer.p99_us,
         }
 
-    def burst(self) -> Figures:
-        """Publish many messages at once; return the seconds until all are delivered.
-
-        Whoever can't bear so many gets fewer; the seconds are then those that all would take.
-        """
-        self._load.reset()
-        messages = [self._message() for _ in range(self._workload.burst)]
+    def burst(self, clients: int, count: int, size: int = 100) -> Figures:
+        """Publish many messages at once; return the seconds until all are delivered."""
+        self.load.reset()
         started = time.monotonic_ns()
-        self._publisher.publish(messages)
-        answer = self._load.wait(len(messages) * self._workload.clients)
-        seconds = (answer.last_at_ns - started) / 1e9
-        return {"burst_s": seconds * self._asked.burst / len(messages)}
+        self.publish([message(size) for _ in range(count)])
+        answer = self.load.wait(count * clients)
+        return {"burst_s": (answer.last_at_ns - started) / 1e9}
 
-    def _publish(self, seconds: float) -> Answer:
-        """Publish at the rate; returns when all is delivered."""
-        self._load.reset()
-        count = max(1, round(self._workload.rate * seconds))
+    def publish_at_rate(self, clients: int, rate: float, seconds: float, size: int) -> Answer:
+        """Publish one message after the other; returns when all are delivered."""
+        self.load.reset()
+        count = max(1, round(rate * seconds))
+        self.at_rate(lambda: self.publish([message(size)]), rate, count)
+        return self.load.wait(count * clients)
+
+    @staticmethod
+    def at_rate(act: Callable[[], object], rate: float, count: int) -> None:
+        """Do something so many times a second."""
         due = time.monotonic()
         for _ in range(count):
-            self._publisher.publish([self._message()])
-            due += 1 / self._workload.rate
+            act()
+            due += 1 / rate
             time.sleep(max(0.0, due - time.monotonic()))
-        return self._load.wait(count * self._workload.clients)
 
-    def _message(self) -> bytes:
-        return f"{time.monotonic_ns():016x}".encode().ljust(self._workload.size, b"x")
+    def publish(self, messages: Sequence[bytes]) -> None:
+        """Publish messages in one go."""
+        self.publisher.publish(messages)
 
-    def _memory(self) -> int:
-        return settled(self._server.memory, MEMORY_TOLERANCE)
+    def memory(self) -> int:
+        """Return the proportional memory (PSS) of the server in bytes, once it has come to rest."""
+        return settled(self.server.memory, MEMORY_TOLERANCE)
 
-    def _links(self) -> int:
+    def links(self) -> int:
         """Count the server's connections to Redis, whatever it calls them.
 
         A server may listen a moment before it is connected.
@@ -172,5 +117,10 @@ class Arena:
         return settled(self._count_links, 0)
 
     def _count_links(self) -> int:
-        clients = self._redis.client_list()
+        clients = self.redis.client_list()
         return sum(client["name"] != OWN_NAME for client in clients)
+
+
+def message(size: int) -> bytes:
+    """Return a message of at least 16 bytes that says when it was made."""
+    return f"{time.monotonic_ns():0{STAMP}x}".encode().ljust(size, b"x")

@@ -1,81 +1,70 @@
-"""Turns the figures of all rounds into medians, ratios to the floor, and a table."""
+"""Turns the figures of all rounds into tables for people and JSON for programs."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from measurement import Figures
+from scenario import Bar, Round, Scenario, medians
 
-FLOOR = "floor"
-COMPARED = ("cpu_us", "p50_us", "p99_us", "burst_s")
-HEADINGS = ("server", "CPU us", "ratio", "p50 ms", "p99 ms", "burst s", "KiB", "Redis links")
-
-Round = dict[str, Figures]
-"""The figures of each server in one round, by the server's label."""
+Row = Sequence[str]
 
 
-def medians(rounds: Sequence[Round]) -> Round:
-    """Return the median of each figure over all rounds."""
+def summary(scenario: Scenario, rounds: Sequence[Round]) -> dict[str, Any]:
+    """Return everything that is known of a scenario, ready for JSON."""
     return {
-        label: {
-            name: statistics.median(figures[label][name] for figures in rounds)
-            for name in rounds[0][label]
-        }
-        for label in rounds[0]
+        "title": scenario.title,
+        "medians": medians(rounds),
+        "bars": [judged for bar in scenario.bars if (judged := _judged(bar, rounds))],
+        "rounds": rounds,
     }
 
 
-def ratios(rounds: Sequence[Round]) -> list[Round]:
-    """Return each round anew, with ratios to the floor in that very round."""
-    return [
-        {
-            label: {name: own[name] / figures[FLOOR][name] for name in COMPARED}
-            for label, own in figures.items()
-        }
-        for figures in rounds
+def _judged(bar: Bar, rounds: Sequence[Round]) -> dict[str, Any]:
+    """Return what became of a bar; nothing if one of the two did not take part."""
+    ratios = bar.ratios(rounds)
+    if not ratios:
+        return {}
+    ratio = statistics.median(ratios)
+    return {
+        "what": bar.what,
+        "ours": bar.ours,
+        "reference": bar.reference or "",
+        "ratio": ratio,
+        "lowest": min(ratios),
+        "highest": max(ratios),
+        "limit": f"{'>=' if bar.at_least else '<='} {bar.limit:.3g}",
+        "holds": bar.holds(ratio),
+    }
+
+
+def figures_table(known: dict[str, Any]) -> str:
+    """Return the medians of a scenario, a line for each contender."""
+    names = list(dict.fromkeys(name for own in known["medians"].values() for name in own))
+    rows = [
+        [contender, *(f"{own[name]:.4g}" if name in own else "" for name in names)]
+        for contender, own in known["medians"].items()
     ]
+    return table([["contender", *names], *rows])
 
 
-def growing_links(rounds: Sequence[Round]) -> list[str]:
-    """Name the servers that hold more connections to Redis for more websockets.
-
-    Without any websocket there may be none, as some servers start the loop with the first one.
-    """
-    return [
-        label
-        for label in rounds[0]
-        if any(len(set(_links(figures[label])[1:])) > 1 for figures in rounds)
-    ]
+def bars_table(bars: Iterable[dict[str, Any]]) -> str:
+    """Return a line for each bar, with what was reached."""
+    heading = ["what", "ours", "reference", "ratio", "range", "bar", "holds"]
+    return table([heading, *(_bar_row(bar) for bar in bars)])
 
 
-def table(rounds: Sequence[Round]) -> str:
-    """Return one line for each server, with the ratios to the floor beside the medians."""
-    rows = [HEADINGS, *_rows(rounds)]
+def _bar_row(bar: dict[str, Any]) -> Row:
+    spread = f"{bar['lowest']:.3g}-{bar['highest']:.3g}"
+    verdict = "yes" if bar["holds"] else "NO"
+    named = [bar["what"], bar["ours"], bar["reference"]]
+    return [*named, f"{bar['ratio']:.3g}", spread, bar["limit"], verdict]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return rows in columns of equal width; the first column is aligned to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     )
-
-
-def _rows(rounds: Sequence[Round]) -> Iterator[tuple[str, ...]]:
-    relative = ratios(rounds)
-    middle = medians(relative)
-    for label, figures in medians(rounds).items():
-        ratio = middle[label]
-        spread = [one[label]["cpu_us"] for one in relative]
-        yield (
-            label,
-            f"{figures['cpu_us']:.2f}",
-            f"{ratio['cpu_us']:.2f} ({min(spread):.2f}-{max(spread):.2f})",
-            f"{figures['p50_us'] / 1000:.2f} ({ratio['p50_us']:.2f}x)",
-            f"{figures['p99_us'] / 1000:.2f} ({ratio['p99_us']:.2f}x)",
-            f"{figures['burst_s']:.3f} ({ratio['burst_s']:.3f}x)",
-            f"{figures['memory_kib']:.2f}",
-            " -> ".join(f"{count:.0f}" for count in _links(figures)),
-        )
-
-
-def _links(figures: Figures) -> list[float]:
-    return [value for name, value in figures.items() if name.startswith("links_")]

@@ -47,6 +47,26 @@ SERVERS: dict[str, Contender] = {
 }
 
 
+def contender(name: str) -> Contender:
+    """Return a contender; a second turn of it in a round shows how much is chance."""
+    return SERVERS[name.removesuffix(" again")]
+
+
+def is_peer(name: str) -> bool:
+    """Return whether a contender is neither ours nor the floor."""
+    return contender(name).is_peer
+
+
+def missing(name: str) -> str:
+    """Return why a contender can't take part here; nothing if it can."""
+    return contender(name).missing()
+
+
+def rate_of(name: str, wanted: float) -> float:
+    """Return how many messages a second a contender gets where others get so many."""
+    return min(wanted, contender(name).max_rate)
+
+
 def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
     """Start a private Redis on a unix socket; return a client of it, and the socket's path."""
     path = directory / "redis.sock"
@@ -65,19 +85,19 @@ def start_server(
     stack: ExitStack, kind: str, redis_path: Path, *, heartbeat: str
 ) -> tuple[Process, int]:
     """Start one of the servers; return it and its port."""
-    contender, port = SERVERS[kind], free_port()
+    own, port = contender(kind), free_port()
     environment = {
         **os.environ,
         "REDIS_URL": f"unix://{redis_path}?db=0",
         "WS4REDIS_HEARTBEAT": heartbeat,
         "PYTHONPATH": str(HERE.parent),
-        **contender.environment,
+        **own.environment,
     }
-    command = contender.command(port, redis_path)
+    command = own.command(port, redis_path)
     log = redis_path.parent / "server.log"
     with postponed():
         process = stack.enter_context(
-            Process(command, log, directory=contender.directory, environment=environment)
+            Process(command, log, directory=own.directory, environment=environment)
         )
     _wait_until(process, lambda: listens(port), f"the start of {kind}")
     return process, port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contenders import Contender
+
 from peers import channels, nchan, socketio, uwsgi_api, ws
 
 PEERS: dict[str, Contender] = {

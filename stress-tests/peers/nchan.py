@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from contenders import Contender
-from peers.installation import needs
 from publishers import Publisher
+
+from peers.installation import needs
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 PIPELINED = 100

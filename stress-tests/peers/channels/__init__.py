@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from contenders import Contender
-from peers.installation import PYTHON, needs
 from publishers import program_publisher
+
+from peers.installation import PYTHON, needs
 
 HERE = Path(__file__).resolve().parent
 SITE = HERE / "site"
@@ -39,7 +40,7 @@ DAPHNE = Contender(
     address="/ws/bench",
     publisher=PUBLISHER,
     missing=needs(PYTHON),
-    max_deliveries=4000,
+    max_rate=4,
     is_peer=True,
 )
 UVICORN = Contender(
@@ -49,6 +50,6 @@ UVICORN = Contender(
     address="/ws/bench",
     publisher=PUBLISHER,
     missing=needs(PYTHON),
-    max_deliveries=5000,
+    max_rate=5,
     is_peer=True,
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from contenders import Contender
-from peers.installation import NODE_MODULES, PYTHON, needs_node, node
 from publishers import program_publisher
+
+from peers.installation import NODE_MODULES, PYTHON, needs_node, node
 
 HERE = Path(__file__).resolve().parent
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from contenders import Contender
-from peers.installation import NODE_MODULES, node, needs_node
 from publishers import CHANNEL
+
+from peers.installation import NODE_MODULES, needs_node, node
 
 SERVER = Path(__file__).resolve().parent / "server.mjs"
 

@@ -29,7 +29,5 @@ class Listener(AsyncWebsocketConsumer):
 class Speaker(AsyncWebsocketConsumer):
     """Says to a group what its client sends."""
 
-    async def receive(
-        self, text_data: str | None = None, bytes_data: bytes | None = None
-    ) -> None:
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         await self.channel_layer.group_send(NOBODY, {"type": "bench.message", "text": text_data})
