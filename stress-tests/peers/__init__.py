@@ -1,4 +1,4 @@
-"""What people would take instead of ws4redis, each at its best; ``make bench-peers`` installs it."""
+"""What people would take instead of us, each at its best; ``make bench-peers`` installs it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ PEERS: dict[str, Contender] = {
     "uwsgi-api": uwsgi_api.CONTENDER,
     "channels-daphne": channels.DAPHNE,
     "channels-uvicorn": channels.UVICORN,
+    "channels-pubsub": channels.PUBSUB,
     "nchan": nchan.CONTENDER,
     "ws": ws.CONTENDER,
     "socketio": socketio.CONTENDER,

@@ -1,4 +1,7 @@
-"""Says the messages of each line on the standard input to the group of the benchmark."""
+"""Says the messages of each line on the standard input to the group of the benchmark.
+
+usage: publish.py LAYER REDIS-URL
+"""
 
 from __future__ import annotations
 
@@ -24,5 +27,5 @@ async def main() -> None:
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent / "site"))
     os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
-    os.environ["REDIS_URL"] = sys.argv[1]
+    os.environ["CHANNEL_LAYER"], os.environ["REDIS_URL"] = sys.argv[1:]
     asyncio.run(main())

@@ -1,4 +1,5 @@
-"""Settings of a Channels site in production; the environment says where Redis is."""
+"""Settings of a Channels site in production; the environment says where Redis is, and which
+of the two layers on it."""
 
 from __future__ import annotations
 
@@ -23,13 +24,9 @@ REDIS = {
     "socket_timeout": None,
     "max_connections": 20_000,
 }
+LAYER = os.environ["CHANNEL_LAYER"]
+# The one drops without a word what exceeds its capacity; the other one has none.
+CAPACITY = {"capacity": 1_000_000} if LAYER == "core.RedisChannelLayer" else {}
 CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        # More than any burst: it drops without a word what does not fit.
-        "CONFIG": {
-            "hosts": [REDIS],
-            "capacity": 1_000_000,
-        },
-    }
+    "default": {"BACKEND": f"channels_redis.{LAYER}", "CONFIG": {"hosts": [REDIS]} | CAPACITY}
 }
