@@ -8,7 +8,7 @@ PYTHON="${PYTHON:-python3}"
 left_out=""
 
 give_up() { # name
-    left_out="$left_out $1"
+    left_out="${left_out:+$left_out, }$1"
 }
 
 # What is installed already is not asked for again, until its list of versions changes.
@@ -40,4 +40,4 @@ channels || give_up "Channels (Python packages)"
 node || give_up "ws and Socket.IO (npm packages)"
 nchan || give_up "nchan (Debian's libnginx-mod-nchan)"
 
-[ -z "$left_out" ] || echo "bench-peers: could not be had and will be left out:$left_out" >&2
+[ -z "$left_out" ] || echo "bench-peers: could not be had and will be left out: $left_out" >&2

@@ -6,19 +6,16 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 
-from django.core.asgi import get_asgi_application
-
-django_application = get_asgi_application()
-
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from consumers import Listener, Speaker
+from django.core.asgi import get_asgi_application
 from django.urls import path
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": get_asgi_application(),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(
                 URLRouter(
