@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,33 +14,39 @@ from load import Answer, Load
 from processes import Process
 from redis import Redis
 from scenario import Figures
-from servers import ADDRESS, CHANNEL, OWN_NAME, start_redis, start_server
+from servers import ADDRESS, CHANNEL, OWN_NAME, SITE, site_environment, start_redis, start_server
 from waiting import settled
 
 MEMORY_TOLERANCE = 16 * 1024
 WARM_UP = 1.0
 """Seconds of messages before a rate is measured."""
+COOKIE = "Cookie: sessionid=visitor-session-%u"
 STAMP = 16
 """Bytes at the start of a message that say when it was published."""
 
 
 @contextmanager
 def arena(
-    kind: str, *, address: str = ADDRESS, headers: Sequence[str] = (), heartbeat: str = ""
+    kind: str, *, address: str = ADDRESS, visitors: int = 0, **settings: str
 ) -> Iterator[Arena]:
     """Start a contender, its Redis, and clients for it; end all of them.
 
     Args:
         kind: The contender.
         address: Path and query of the websockets.
-        headers: More lines for the head of each handshake.
-        heartbeat: What our servers send every four seconds; nothing if empty.
+        visitors: How many users there are, each logged in with a session of its own; the first
+            websockets are theirs. Without users nobody is logged in.
+        settings: More environment variables of our servers, such as ``WS4REDIS_HEARTBEAT``.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws4redis-")))
         client, path = start_redis(stack, directory)
-        server, port = start_server(stack, kind, path, heartbeat=heartbeat)
-        load = stack.enter_context(Load(port, address, headers))
+        environment = site_environment(path) | settings
+        if visitors:
+            command = [sys.executable, "visitors.py", str(visitors)]
+            subprocess.run(command, cwd=SITE, env=environment, check=True)
+        server, port = start_server(stack, kind, path, environment)
+        load = stack.enter_context(Load(port, address, [COOKIE] if visitors else []))
         yield Arena(client, server, port, load)
 
 
@@ -106,7 +114,7 @@ class Arena:
         return settled(self.server.memory, MEMORY_TOLERANCE)
 
     def links(self) -> int:
-        """Count the server's connections to Redis, whatever it calls them.
+        """Count the server's connections to Redis, but for those of Django's cache.
 
         A server may listen a moment before it is connected.
         """
@@ -114,7 +122,7 @@ class Arena:
 
     def _count_links(self) -> int:
         clients = self.redis.client_list()
-        return sum(client["name"] != OWN_NAME for client in clients)
+        return sum(client["name"] != OWN_NAME and client["db"] == "0" for client in clients)
 
 
 def message(size: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +20,8 @@ ADDRESS = "/ws/bench?subscribe-broadcast"
 OWN_NAME = "bench"
 """What the benchmark calls its own connections to Redis."""
 BACKLOG = 1024
+SITE = HERE / "site"
+"""The project that our servers run."""
 
 
 def _floor(port: int, redis_path: Path) -> list[str]:
@@ -78,22 +80,27 @@ def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
     return client, path
 
 
+def site_environment(redis_path: Path) -> dict[str, str]:
+    """Return the environment of the benchmark's project with a private Redis."""
+    return {
+        **os.environ,
+        "REDIS_URL": f"unix://{redis_path}?db=0",
+        "BENCH_CACHE": f"unix://{redis_path}?db=1",
+        "BENCH_DATABASE": str(redis_path.with_name("db.sqlite3")),
+        "PYTHONPATH": str(HERE.parent),
+    }
+
+
 def start_server(
-    stack: ExitStack, kind: str, redis_path: Path, *, heartbeat: str
+    stack: ExitStack, kind: str, redis_path: Path, environment: Mapping[str, str]
 ) -> tuple[Process, int]:
     """Start one of the servers; return it and its port."""
     port = free_port()
-    environment = {
-        **os.environ,
-        "REDIS_URL": f"unix://{redis_path}?db=0",
-        "WS4REDIS_HEARTBEAT": heartbeat,
-        "PYTHONPATH": str(HERE.parent),
-    }
     command = SERVERS[_kind(kind)](port, redis_path)
     log = redis_path.parent / "server.log"
     with postponed():
         process = stack.enter_context(
-            Process(command, log, directory=HERE / "site", environment=environment)
+            Process(command, log, directory=SITE, environment=environment)
         )
     _wait_until(process, lambda: listens(port), f"the start of {kind}")
     return process, port
