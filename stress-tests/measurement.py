@@ -109,6 +109,10 @@ class Arena:
             pipeline.publish(CHANNEL, one)
         pipeline.execute()
 
+    def publish_one(self, size: int = 100) -> None:
+        """Publish one message that says when it was made."""
+        self.publish([message(size)])
+
     def memory(self) -> int:
         """Return the proportional memory (PSS) of the server in bytes, once it has come to rest."""
         return settled(self.server.memory, MEMORY_TOLERANCE)
