@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from programs import HERE
+from programs import SITE
 from publishers import OpenPublisher, redis_publisher
 
 ADDRESS = "/ws/bench?subscribe-broadcast"
@@ -29,7 +29,7 @@ class Contender:
 
     In that path's directory it may leave files.
     """
-    directory: Path = HERE / "site"
+    directory: Path = SITE
     """Where it is started."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables, besides those that say where Redis is."""

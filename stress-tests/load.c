@@ -2,6 +2,9 @@
  *
  * usage: load [--plain | --socketio] PORT PATH [HEADER]...
  *
+ * A "%u" in a header stands for the number of the websocket, from 0 on.
+ *
+ *   path PATH             path and query of the websockets to come
  *   connect N             open N more websockets
  *   close N               close N of them, and wait until the server let go of them
  *   heartbeat MS TEXT     let each client send TEXT once in MS milliseconds, spread evenly; 0: stop
@@ -56,8 +59,7 @@ struct client {
 
 static struct client clients[MAX_FD];
 static int highest, poller, port;
-static char request[4096];
-static size_t request_size;
+static char path[MAX_LINE], **headers;
 
 static uint64_t opened, closed, lost;                  /* websockets, ever */
 static uint64_t messages, others, disordered, last_at; /* since the last reset */
@@ -250,8 +252,27 @@ static int came(const uint64_t *counter, uint64_t target, double seconds) {
     return *counter >= target;
 }
 
+/* Write the handshake of a websocket; return its size. */
+static size_t write_request(char *request, size_t room, unsigned number) {
+    size_t size = snprintf(request, room,
+                           "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+                           "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                           "Sec-WebSocket-Key: %s\r\n", path, port, KEY);
+    for (char **header = headers; *header && size < room; header++) {
+        char *place = strstr(*header, "%u");
+        size += !place ? snprintf(request + size, room - size, "%s\r\n", *header)
+                       : snprintf(request + size, room - size, "%.*s%u%s\r\n",
+                                  (int)(place - *header), *header, number, place + 2);
+    }
+    if (size + 3 > room) die("too long a request");
+    strcpy(request + size, "\r\n");
+    return size + 2;
+}
+
 static void open_one(void) {
     static unsigned number;
+    char request[4096];
+    size_t request_size = write_request(request, sizeof request, number);
     int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     if (fd < 0 || fd >= MAX_FD) die("too many open files");
     struct sockaddr_in source = {.sin_family = AF_INET}, target = source;
@@ -327,6 +348,7 @@ static void obey(const char *line) {
     char text[MAX_LINE];
     if (sscanf(line, "connect %lu", &count) == 1) open_clients(count);
     else if (sscanf(line, "close %lu", &count) == 1) close_clients(count);
+    else if (sscanf(line, "path %255s", path) == 1) {}
     else if (sscanf(line, "heartbeat %u %125s", &milliseconds, text) == 2)
         set_heartbeat(text, milliseconds);
     else if (sscanf(line, "wait %lu %lf", &count, &seconds) == 2) came(&messages, count, seconds);
@@ -334,18 +356,6 @@ static void obey(const char *line) {
     else if (!strcmp(line, "quit\n")) exit(0);
     else die("unknown command");
     answer();
-}
-
-static void build_request(const char *path, char **headers) {
-    int size = snprintf(request, sizeof request,
-                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
-                        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                        "Sec-WebSocket-Key: %s\r\n", path, port, KEY);
-    for (; *headers && size < (int)sizeof request; headers++)
-        size += snprintf(request + size, sizeof request - size, "%s\r\n", *headers);
-    if (size + 3 > (int)sizeof request) die("too long a request");
-    strcpy(request + size, "\r\n");
-    request_size = size + 2;
 }
 
 int main(int argc, char **argv) {
@@ -356,7 +366,8 @@ int main(int argc, char **argv) {
     }
     if (argc < 3) die("usage: load [--plain | --socketio] PORT PATH [HEADER]...");
     port = atoi(argv[1]);
-    build_request(argv[2], argv + 3);
+    snprintf(path, sizeof path, "%s", argv[2]);
+    headers = argv + 3;
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;

@@ -40,7 +40,8 @@ class Load:
     Args:
         port: Where the server listens on 127.0.0.1.
         address: Path and query of the websockets.
-        headers: More lines for the head of the handshake, such as ``Cookie: a=b``.
+        headers: More lines for the head of the handshake, such as ``Cookie: a=b``; a ``%u`` in
+            them stands for the number of the websocket, from 0 on.
         dialect: How the server wants to be spoken to, ``plain`` or ``socketio``.
     """
 
@@ -67,6 +68,10 @@ class Load:
     ) -> None:
         self._popen.kill()
         self._popen.communicate()
+
+    def visit(self, address: str) -> Answer:
+        """Set path and query of the websockets to come."""
+        return self._ask(f"path {address}")
 
     def connect(self, count: int) -> Answer:
         """Open more websockets."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,39 +12,44 @@ from pathlib import Path
 
 from load import Answer, Load
 from processes import Process
+from programs import SITE
 from publishers import OWN_NAME, Publisher
 from redis import Redis
 from scenario import Figures
-from servers import contender, start_redis, start_server
+from servers import contender, site_environment, start_redis, start_server
 from waiting import settled
 
 MEMORY_TOLERANCE = 16 * 1024
 WARM_UP = 1.0
 """Seconds of messages before a rate is measured."""
+COOKIE = "Cookie: sessionid=visitor-session-%u"
 STAMP = 16
 """Bytes at the start of a message that say when it was published."""
 
 
 @contextmanager
-def arena(
-    kind: str, *, address: str = "", headers: Sequence[str] = (), heartbeat: str = ""
-) -> Iterator[Arena]:
+def arena(kind: str, *, address: str = "", visitors: int = 0, **settings: str) -> Iterator[Arena]:
     """Start a contender, its Redis, and clients for it; end all of them.
 
     Args:
         kind: The contender.
         address: Path and query of the websockets, if not those of the contender.
-        headers: More lines for the head of each handshake.
-        heartbeat: What our servers send every four seconds; nothing if empty.
+        visitors: How many users there are, each logged in with a session of its own; the first
+            websockets are theirs. Without users nobody is logged in.
+        settings: More environment variables of our servers, such as ``WS4REDIS_HEARTBEAT``.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws4redis-")))
         client, path = start_redis(stack, directory)
-        server, port = start_server(stack, kind, path, heartbeat=heartbeat)
-        own = contender(kind)
+        environment = site_environment(path) | settings
+        if visitors:
+            command = [sys.executable, "visitors.py", str(visitors)]
+            subprocess.run(command, cwd=SITE, env=environment, check=True)
+        server, port = start_server(stack, kind, path, environment)
+        own, headers = contender(kind), [COOKIE] if visitors else []
         publisher = stack.enter_context(own.publisher(port, path))
-        load = stack.enter_context(Load(port, address or own.address, headers, dialect=own.dialect))
-        yield Arena(client, server, port, load, publisher)
+        load = Load(port, address or own.address, headers, dialect=own.dialect)
+        yield Arena(client, server, port, stack.enter_context(load), publisher)
 
 
 class Arena:
@@ -105,12 +112,16 @@ class Arena:
         """Publish messages in one go."""
         self.publisher.publish(messages)
 
+    def publish_one(self, size: int = 100) -> None:
+        """Publish one message that says when it was made."""
+        self.publish([message(size)])
+
     def memory(self) -> int:
         """Return the proportional memory (PSS) of the server in bytes, once it has come to rest."""
         return settled(self.server.memory, MEMORY_TOLERANCE)
 
     def links(self) -> int:
-        """Count the server's connections to Redis, whatever it calls them.
+        """Count the server's connections to Redis, but for those of Django's cache.
 
         A server may listen a moment before it is connected.
         """
@@ -118,7 +129,7 @@ class Arena:
 
     def _count_links(self) -> int:
         clients = self.redis.client_list()
-        return sum(client["name"] != OWN_NAME for client in clients)
+        return sum(client["name"] != OWN_NAME and client["db"] == "0" for client in clients)
 
 
 def message(size: int) -> bytes:

@@ -81,23 +81,29 @@ def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
     return client, path
 
 
+def site_environment(redis_path: Path) -> dict[str, str]:
+    """Return the environment of the benchmark's project with a private Redis."""
+    return {
+        **os.environ,
+        "REDIS_URL": f"unix://{redis_path}?db=0",
+        "BENCH_CACHE": f"unix://{redis_path}?db=1",
+        "BENCH_DATABASE": str(redis_path.with_name("db.sqlite3")),
+        "PYTHONPATH": str(HERE.parent),
+    }
+
+
 def start_server(
-    stack: ExitStack, kind: str, redis_path: Path, *, heartbeat: str
+    stack: ExitStack, kind: str, redis_path: Path, environment: dict[str, str]
 ) -> tuple[Process, int]:
     """Start one of the servers; return it and its port."""
     own, port = contender(kind), free_port()
-    environment = {
-        **os.environ,
-        "REDIS_URL": f"unix://{redis_path}?db=0",
-        "WS4REDIS_HEARTBEAT": heartbeat,
-        "PYTHONPATH": str(HERE.parent),
-        **own.environment,
-    }
     command = own.command(port, redis_path)
     log = redis_path.parent / "server.log"
     with postponed():
         process = stack.enter_context(
-            Process(command, log, directory=own.directory, environment=environment)
+            Process(
+                command, log, directory=own.directory, environment=environment | own.environment
+            )
         )
     _wait_until(process, lambda: listens(port), f"the start of {kind}")
     return process, port

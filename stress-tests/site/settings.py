@@ -17,7 +17,19 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("BENCH_DATABASE", ":memory:"),
+    }
+}
+if "BENCH_CACHE" in os.environ:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": os.environ["BENCH_CACHE"],
+        }
+    }
 USE_TZ = True
 WEBSOCKET_URL = "/ws/"
 WS4REDIS_CONNECTION = os.environ.get("REDIS_URL", "redis://localhost:6379/0")

@@ -15,7 +15,19 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
 ]
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+# As in ../../../site/settings.py: the same users can be logged in.
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("BENCH_DATABASE", ":memory:"),
+    }
+}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": os.environ.get("BENCH_CACHE", "redis://localhost:6379/1"),
+    }
+}
 USE_TZ = True
 REDIS = {
     "address": os.environ.get("REDIS_URL", "redis://localhost:6379/0"),
