@@ -16,7 +16,7 @@ def needs(*paths: Path) -> Callable[[], str]:
     """Return a function that says which of these files is not there."""
 
     def missing() -> str:
-        absent = [path.name for path in paths if not path.exists()]
+        absent = [str(path).removeprefix(f"{HERE}/") for path in paths if not path.exists()]
         return f"there is no {' and no '.join(absent)}; run make bench-peers" if absent else ""
 
     return missing
