@@ -126,7 +126,7 @@ class Site:
         return next(each for each in iter(lambda: receive(client), None) if each not in late)
 
     def open(self, address: str) -> Any:
-        return self._open(self.server.url(address), open_timeout=PATIENCE)
+        return self._open(self.server.url(address))
 
     def opens(self) -> bool:
         """Return whether a new websocket can be opened."""
