@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz leaks compression bench clean
+.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz leaks compression bench bench-peers clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ compression: packages $(VENV)/dev.stamp ## Measure what compression costs and sa
 bench: packages $(VENV)/dev.stamp ## Measure the cost of a delivery beside a C floor
 	$(BIN)/python stress-tests/bench.py
 
+bench-peers: packages $(VENV)/dev.stamp ## Install what bench compares with: nchan, Channels, Node
+	@PYTHON=$(abspath $(BIN))/python sh stress-tests/peers/setup.sh
+
 .PHONY: packages
 packages:
 	@sh tests/packages.sh
@@ -89,4 +92,5 @@ client/node_modules: client/package.json
 	@touch $@
 
 clean: ## Remove what was built
-	rm -rf $(VENV) client/node_modules docs/_build build *.egg-info
+	rm -rf $(VENV) client/node_modules docs/_build build *.egg-info \
+		stress-tests/peers/.venv stress-tests/peers/node_modules

@@ -23,10 +23,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from contenders import ADDRESS
 from interrupts import unwind_at_sigterm
 from processes import Process
+from publishers import CHANNEL
 from redis import Redis
-from servers import ADDRESS, CHANNEL, site_environment, start_redis, start_server
+from servers import site_environment, start_redis, start_server
 
 SIZES = (1024, 4096, 16384)
 """Bytes of a message."""

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from load import Answer, Load
 from processes import Process
+from programs import SITE
+from publishers import OWN_NAME, Publisher
 from redis import Redis
 from scenario import Figures
-from servers import ADDRESS, CHANNEL, OWN_NAME, SITE, site_environment, start_redis, start_server
+from servers import contender, site_environment, start_redis, start_server
 from waiting import settled
 
 MEMORY_TOLERANCE = 16 * 1024
@@ -26,14 +28,12 @@ STAMP = 16
 
 
 @contextmanager
-def arena(
-    kind: str, *, address: str = ADDRESS, visitors: int = 0, **settings: str
-) -> Iterator[Arena]:
+def arena(kind: str, *, address: str = "", visitors: int = 0, **settings: str) -> Iterator[Arena]:
     """Start a contender, its Redis, and clients for it; end all of them.
 
     Args:
         kind: The contender.
-        address: Path and query of the websockets.
+        address: Path and query of the websockets, if not those of the contender.
         visitors: How many users there are, each logged in with a session of its own; the first
             websockets are theirs. Without users nobody is logged in.
         settings: More environment variables of our servers, such as ``WS4REDIS_HEARTBEAT``.
@@ -46,8 +46,10 @@ def arena(
             command = [sys.executable, "visitors.py", str(visitors)]
             subprocess.run(command, cwd=SITE, env=environment, check=True)
         server, port = start_server(stack, kind, path, environment)
-        load = stack.enter_context(Load(port, address, [COOKIE] if visitors else []))
-        yield Arena(client, server, port, load)
+        own, headers = contender(kind), [COOKIE] if visitors else []
+        publisher = stack.enter_context(own.publisher(port, path))
+        load = Load(port, address or own.address, headers, dialect=own.dialect)
+        yield Arena(client, server, port, stack.enter_context(load), publisher)
 
 
 class Arena:
@@ -58,13 +60,17 @@ class Arena:
         server: The contender.
         port: Where it listens.
         load: Its clients.
+        publisher: Publishes to it.
     """
 
-    def __init__(self, client: Redis, server: Process, port: int, load: Load) -> None:
+    def __init__(
+        self, client: Redis, server: Process, port: int, load: Load, publisher: Publisher
+    ) -> None:
         self.redis = client
         self.server = server
         self.port = port
         self.load = load
+        self.publisher = publisher
 
     def steady(self, clients: int, rate: float, seconds: float, size: int = 100) -> Figures:
         """Publish at a rate; return the cost of a delivery in microseconds, and latencies."""
@@ -104,10 +110,7 @@ class Arena:
 
     def publish(self, messages: Sequence[bytes]) -> None:
         """Publish messages in one go."""
-        pipeline = self.redis.pipeline(transaction=False)
-        for one in messages:
-            pipeline.publish(CHANNEL, one)
-        pipeline.execute()
+        self.publisher.publish(messages)
 
     def publish_one(self, size: int = 100) -> None:
         """Publish one message that says when it was made."""
