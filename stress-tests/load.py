@@ -11,6 +11,9 @@ from types import TracebackType
 from programs import compiled
 from waiting import PATIENCE
 
+NUMBER = "########"
+"""Stands for the number of a client in what it asks for."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
@@ -32,6 +35,10 @@ class Answer:
     """The same for 99 % of them."""
     last_at_ns: int
     """Time of the last delivery on the monotonic clock."""
+    bytes: int
+    """What the clients received in all since the last reset."""
+    sent: int
+    """Heartbeats that the network took since then."""
 
 
 class Load:
@@ -40,7 +47,8 @@ class Load:
     Args:
         port: Where the server listens on 127.0.0.1.
         address: Path and query of the websockets.
-        headers: More lines for the head of the handshake, such as ``Cookie: a=b``.
+        headers: More lines for the head of the handshake, such as ``Cookie: a=b``. In them and in
+            the address, each client has eight digits, its number, where ``NUMBER`` stands.
     """
 
     def __init__(self, port: int, address: str, headers: Sequence[str] = ()) -> None:
@@ -68,6 +76,10 @@ class Load:
     def connect(self, count: int) -> Answer:
         """Open more websockets."""
         return self._ask(f"connect {count}")
+
+    def storm(self, count: int) -> Answer:
+        """Open more websockets, all at once."""
+        return self._ask(f"storm {count}")
 
     def close(self, count: int) -> Answer:
         """Close some websockets; returns when the server has closed them too."""

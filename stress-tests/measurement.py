@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from load import Answer, Load
 from processes import Process
@@ -24,7 +25,13 @@ STAMP = 16
 
 @contextmanager
 def arena(
-    kind: str, *, address: str = ADDRESS, headers: Sequence[str] = (), heartbeat: str = ""
+    kind: str,
+    *,
+    address: str = ADDRESS,
+    headers: Sequence[str] = (),
+    heartbeat: str = "",
+    arguments: Sequence[str] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Arena]:
     """Start a contender, its Redis, and clients for it; end all of them.
 
@@ -33,13 +40,17 @@ def arena(
         address: Path and query of the websockets.
         headers: More lines for the head of each handshake.
         heartbeat: What our servers send every four seconds; nothing if empty.
+        arguments: More arguments of the contender.
+        variables: More of its environment.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws4redis-")))
         client, path = start_redis(stack, directory)
-        server, port = start_server(stack, kind, path, heartbeat=heartbeat)
+        server, port = start_server(
+            stack, kind, path, heartbeat=heartbeat, arguments=arguments, variables=variables
+        )
         load = stack.enter_context(Load(port, address, headers))
-        yield Arena(client, server, port, load)
+        yield Arena(client, path, server, port, load)
 
 
 class Arena:
@@ -47,13 +58,17 @@ class Arena:
 
     Args:
         client: A client of the Redis.
+        redis_path: The socket of the Redis.
         server: The contender.
         port: Where it listens.
         load: Its clients.
     """
 
-    def __init__(self, client: Redis, server: Process, port: int, load: Load) -> None:
+    def __init__(
+        self, client: Redis, redis_path: Path, server: Process, port: int, load: Load
+    ) -> None:
         self.redis = client
+        self.redis_path = redis_path
         self.server = server
         self.port = port
         self.load = load

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 import redis
 from interrupts import postponed
@@ -79,17 +80,18 @@ def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
 
 
 def start_server(
-    stack: ExitStack, kind: str, redis_path: Path, *, heartbeat: str
+    stack: ExitStack,
+    kind: str,
+    redis_path: Path,
+    *,
+    heartbeat: str,
+    arguments: Sequence[str] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Process, int]:
-    """Start one of the servers; return it and its port."""
+    """Start one of the servers, perhaps with more arguments and variables; return it, its port."""
     port = free_port()
-    environment = {
-        **os.environ,
-        "REDIS_URL": f"unix://{redis_path}?db=0",
-        "WS4REDIS_HEARTBEAT": heartbeat,
-        "PYTHONPATH": str(HERE.parent),
-    }
-    command = SERVERS[_kind(kind)](port, redis_path)
+    environment = {**site_environment(redis_path), "WS4REDIS_HEARTBEAT": heartbeat, **variables}
+    command = [*SERVERS[_kind(kind)](port, redis_path), *arguments]
     log = redis_path.parent / "server.log"
     with postponed():
         process = stack.enter_context(
@@ -97,6 +99,16 @@ def start_server(
         )
     _wait_until(process, lambda: listens(port), f"the start of {kind}")
     return process, port
+
+
+def site_environment(redis_path: Path) -> dict[str, str]:
+    """Return the environment of a program that is part of the site."""
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "settings",
+        "REDIS_URL": f"unix://{redis_path}?db=0",
+        "PYTHONPATH": str(HERE.parent),
+    }
 
 
 def _wait_until(process: Process, condition: Callable[[], bool], what: str) -> None:
