@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -90,7 +91,7 @@ def start_server(
 ) -> tuple[Process, int]:
     """Start one of the servers, perhaps with more arguments and variables; return it, its port."""
     port = free_port()
-    environment = {**site_environment(redis_path), "WS4REDIS_HEARTBEAT": heartbeat, **variables}
+    environment = {**_site_environment(redis_path), "WS4REDIS_HEARTBEAT": heartbeat, **variables}
     command = [*SERVERS[_kind(kind)](port, redis_path), *arguments]
     log = redis_path.parent / "server.log"
     with postponed():
@@ -101,7 +102,23 @@ def start_server(
     return process, port
 
 
-def site_environment(redis_path: Path) -> dict[str, str]:
+def run_in_site(
+    arguments: Sequence[str],
+    redis_path: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Run a program of the site to its end; return what it prints."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=HERE / "site",
+        env={**_site_environment(redis_path), **variables},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+
+
+def _site_environment(redis_path: Path) -> dict[str, str]:
     """Return the environment of a program that is part of the site."""
     return {
         **os.environ,

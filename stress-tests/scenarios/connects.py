@@ -7,8 +7,6 @@ open, as what is no part of a handshake would make our share of it look smaller.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -17,10 +15,9 @@ from pathlib import Path
 
 from load import NUMBER
 from measurement import Arena, arena
-from programs import HERE
 from scale import scaled
 from scenario import Bar, Figures, Scenario
-from servers import is_peer, site_environment
+from servers import is_peer, run_in_site
 
 CLIENTS = 1000
 """Of whom only some wait for the server at a time."""
@@ -40,11 +37,12 @@ class Site:
 
     Args:
         field: The arena.
-        environment: For programs of the site.
+        variables: More of its environment.
     """
 
-    def __init__(self, field: Arena, environment: Mapping[str, str]) -> None:
-        self._environment = environment
+    def __init__(self, field: Arena, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._redis_path = field.redis_path
         self.load = field.load
         self.server = field.server
 
@@ -55,14 +53,8 @@ class Site:
 
     def visitors(self, command: str, count: int) -> str:
         """Run the program that makes and knows them; return what it prints."""
-        return subprocess.run(
-            [sys.executable, "visitors.py", command, str(count)],
-            cwd=HERE / "site",
-            env=self._environment,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
+        program = ["visitors.py", command, str(count)]
+        return run_in_site(program, self._redis_path, self._variables)
 
 
 def measure(contender: str) -> Figures:
@@ -82,7 +74,7 @@ def _site(contender: str, visitors: int) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="ws4redis-") as directory:
         variables = {"BENCH_DATABASE": str(Path(directory) / "database")}
         with arena(contender, address=ADDRESS, headers=[COOKIE], variables=variables) as field:
-            site = Site(field, site_environment(field.redis_path) | variables)
+            site = Site(field, variables)
             site.visitors("make", max(visitors, WARM_UP))
             site.warm_up()
             yield site
