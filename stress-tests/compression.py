@@ -26,7 +26,7 @@ from pathlib import Path
 from interrupts import unwind_at_sigterm
 from processes import Process
 from redis import Redis
-from servers import ADDRESS, CHANNEL, start_redis, start_server
+from servers import ADDRESS, CHANNEL, site_environment, start_redis, start_server
 
 SIZES = (1024, 4096, 16384)
 """Bytes of a message."""
@@ -142,7 +142,7 @@ def _arena() -> Iterator[tuple[Redis, Process, int]]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws4redis-")))
         client, path = start_redis(stack, directory)
-        server, port = start_server(stack, "serve", path, heartbeat="")
+        server, port = start_server(stack, "serve", path, site_environment(path))
         yield client, server, port
 
 

@@ -2,6 +2,10 @@
  *
  * usage: load PORT PATH [HEADER]...
  *
+ * A "%u" in a header stands for the number of the websocket, from 0 on; they are counted anew once
+ * all are closed.
+ *
+ *   path PATH             path and query of the websockets to come
  *   connect N             open N more websockets, of which only some wait for the server at a time
  *   storm N               open N more at once, without waiting for any
  *   close N               close N of them, and wait until the server let go of them
@@ -9,9 +13,6 @@
  *   reset                 forget the messages counted so far
  *   wait N SECONDS        wait until N messages came since the last reset, at most so long
  *   quit
- *
- * Where PATH or a HEADER has ########, each client puts its number, 00000000 for the first one that
- * is opened while no other one is there.
  *
  * Each command but the last is answered by one line of JSON once it is done; see answer().
  *
@@ -56,13 +57,9 @@ struct client {
     size_t rest_size;
 };
 
-/* Stands for the number of a client in its request. */
-static const char NUMBER[] = "########";
-
 static struct client clients[MAX_FD];
 static int highest, poller, port;
-static char request[4096];
-static size_t request_size;
+static char path[MAX_LINE], **headers;
 
 static uint64_t opened, closed, lost;                  /* websockets, ever */
 static uint64_t messages, others, disordered, last_at, bytes, sent; /* since the last reset */
@@ -221,17 +218,31 @@ static void watch(int fd, int operation, uint32_t what) {
     if (epoll_ctl(poller, operation, fd, &event)) die("can't poll");
 }
 
+/* Write the handshake of a websocket; return its size. */
+static size_t write_request(char *request, size_t room, unsigned number) {
+    size_t size = snprintf(request, room,
+                           "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
+                           "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                           "Sec-WebSocket-Key: %s\r\n", path, port, KEY);
+    for (char **header = headers; *header && size < room; header++) {
+        char *place = strstr(*header, "%u");
+        size += !place ? snprintf(request + size, room - size, "%s\r\n", *header)
+                       : snprintf(request + size, room - size, "%.*s%u%s\r\n",
+                                  (int)(place - *header), *header, number, place + 2);
+    }
+    if (size + 3 > room) die("too long a request");
+    strcpy(request + size, "\r\n");
+    return size + 2;
+}
+
 /* Ask for a websocket, now that the client is connected. */
 static void ask(int fd) {
-    static char numbered[sizeof request];
-    char digits[sizeof NUMBER];
+    char request[4096];
+    ssize_t request_size = write_request(request, sizeof request, clients[fd].number);
     int error;
     socklen_t size = sizeof error;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) || error) die("can't connect");
-    memcpy(numbered, request, request_size + 1);
-    snprintf(digits, sizeof digits, "%08u", clients[fd].number);
-    for (char *at = numbered; (at = strstr(at, NUMBER));) memcpy(at, digits, sizeof NUMBER - 1);
-    if (send(fd, numbered, request_size, MSG_NOSIGNAL) != (ssize_t)request_size) die("can't send");
+    if (send(fd, request, request_size, MSG_NOSIGNAL) != request_size) die("can't send");
     clients[fd].phase = OPENING;
     watch(fd, EPOLL_CTL_MOD, EPOLLIN);
 }
@@ -350,6 +361,7 @@ static void obey(const char *line) {
     if (sscanf(line, "connect %lu", &count) == 1) open_clients(count, HANDSHAKES);
     else if (sscanf(line, "storm %lu", &count) == 1) open_clients(count, count);
     else if (sscanf(line, "close %lu", &count) == 1) close_clients(count);
+    else if (sscanf(line, "path %255s", path) == 1) {}
     else if (sscanf(line, "heartbeat %u %125s", &milliseconds, text) == 2)
         set_heartbeat(text, milliseconds);
     else if (sscanf(line, "wait %lu %lf", &count, &seconds) == 2) came(&messages, count, seconds);
@@ -359,22 +371,11 @@ static void obey(const char *line) {
     answer();
 }
 
-static void build_request(const char *path, char **headers) {
-    int size = snprintf(request, sizeof request,
-                        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
-                        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                        "Sec-WebSocket-Key: %s\r\n", path, port, KEY);
-    for (; *headers && size < (int)sizeof request; headers++)
-        size += snprintf(request + size, sizeof request - size, "%s\r\n", *headers);
-    if (size + 3 > (int)sizeof request) die("too long a request");
-    strcpy(request + size, "\r\n");
-    request_size = size + 2;
-}
-
 int main(int argc, char **argv) {
     if (argc < 3) die("usage: load PORT PATH [HEADER]...");
     port = atoi(argv[1]);
-    build_request(argv[2], argv + 3);
+    snprintf(path, sizeof path, "%s", argv[2]);
+    headers = argv + 3;
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;

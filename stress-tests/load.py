@@ -11,9 +11,6 @@ from types import TracebackType
 from programs import compiled
 from waiting import PATIENCE
 
-NUMBER = "########"
-"""Stands for the number of a client in what it asks for."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
@@ -47,8 +44,8 @@ class Load:
     Args:
         port: Where the server listens on 127.0.0.1.
         address: Path and query of the websockets.
-        headers: More lines for the head of the handshake, such as ``Cookie: a=b``. In them and in
-            the address, each client has eight digits, its number, where ``NUMBER`` stands.
+        headers: More lines for the head of the handshake, such as ``Cookie: a=b``; a ``%u`` in
+            them stands for the number of the websocket, from 0 on, and anew once all are closed.
     """
 
     def __init__(self, port: int, address: str, headers: Sequence[str] = ()) -> None:
@@ -72,6 +69,10 @@ class Load:
     ) -> None:
         self._popen.kill()
         self._popen.communicate()
+
+    def visit(self, address: str) -> Answer:
+        """Set path and query of the websockets to come."""
+        return self._ask(f"path {address}")
 
     def connect(self, count: int) -> Answer:
         """Open more websockets."""

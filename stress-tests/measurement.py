@@ -7,18 +7,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
 from load import Answer, Load
 from processes import Process
 from redis import Redis
 from scenario import Figures
-from servers import ADDRESS, CHANNEL, OWN_NAME, start_redis, start_server
+from servers import (
+    ADDRESS,
+    CHANNEL,
+    OWN_NAME,
+    run_in_site,
+    site_environment,
+    start_redis,
+    start_server,
+)
 from waiting import settled
 
 MEMORY_TOLERANCE = 16 * 1024
 WARM_UP = 1.0
 """Seconds of messages before a rate is measured."""
+COOKIE = "Cookie: sessionid=visitor-session-%u"
 STAMP = 16
 """Bytes at the start of a message that say when it was published."""
 
@@ -28,29 +36,32 @@ def arena(
     kind: str,
     *,
     address: str = ADDRESS,
+    visitors: int = 0,
     headers: Sequence[str] = (),
-    heartbeat: str = "",
     arguments: Sequence[str] = (),
-    variables: Mapping[str, str] = MappingProxyType({}),
+    **settings: str,
 ) -> Iterator[Arena]:
     """Start a contender, its Redis, and clients for it; end all of them.
 
     Args:
         kind: The contender.
         address: Path and query of the websockets.
+        visitors: How many users there are, each logged in with a session of its own; the first
+            websockets are theirs. Without users nobody is logged in.
         headers: More lines for the head of each handshake.
-        heartbeat: What our servers send every four seconds; nothing if empty.
         arguments: More arguments of the contender.
-        variables: More of its environment.
+        settings: More environment variables of our servers, such as ``WS4REDIS_HEARTBEAT``.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws4redis-")))
         client, path = start_redis(stack, directory)
-        server, port = start_server(
-            stack, kind, path, heartbeat=heartbeat, arguments=arguments, variables=variables
-        )
-        load = stack.enter_context(Load(port, address, headers))
-        yield Arena(client, path, server, port, load)
+        environment = site_environment(path) | settings
+        if visitors:
+            run_in_site(["visitors.py", str(visitors)], environment)
+        server, port = start_server(stack, kind, path, environment, arguments)
+        cookie = [COOKIE] if visitors else []
+        load = stack.enter_context(Load(port, address, [*headers, *cookie]))
+        yield Arena(client, server, port, load, environment)
 
 
 class Arena:
@@ -58,17 +69,22 @@ class Arena:
 
     Args:
         client: A client of the Redis.
-        redis_path: The socket of the Redis.
         server: The contender.
         port: Where it listens.
         load: Its clients.
+        environment: For programs of its site.
     """
 
     def __init__(
-        self, client: Redis, redis_path: Path, server: Process, port: int, load: Load
+        self,
+        client: Redis,
+        server: Process,
+        port: int,
+        load: Load,
+        environment: Mapping[str, str],
     ) -> None:
+        self.environment = environment
         self.redis = client
-        self.redis_path = redis_path
         self.server = server
         self.port = port
         self.load = load
@@ -116,12 +132,16 @@ class Arena:
             pipeline.publish(CHANNEL, one)
         pipeline.execute()
 
+    def publish_one(self, size: int = 100) -> None:
+        """Publish one message that says when it was made."""
+        self.publish([message(size)])
+
     def memory(self) -> int:
         """Return the proportional memory (PSS) of the server in bytes, once it has come to rest."""
         return settled(self.server.memory, MEMORY_TOLERANCE)
 
     def links(self) -> int:
-        """Count the server's connections to Redis, whatever it calls them.
+        """Count the server's connections to Redis, but for those of Django's cache.
 
         A server may listen a moment before it is connected.
         """
@@ -129,7 +149,7 @@ class Arena:
 
     def _count_links(self) -> int:
         clients = self.redis.client_list()
-        return sum(client["name"] != OWN_NAME for client in clients)
+        return sum(client["name"] != OWN_NAME and client["db"] == "0" for client in clients)
 
 
 def message(size: int) -> bytes:

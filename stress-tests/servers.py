@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import MappingProxyType
 
 import redis
 from interrupts import postponed
@@ -22,6 +21,8 @@ ADDRESS = "/ws/bench?subscribe-broadcast"
 OWN_NAME = "bench"
 """What the benchmark calls its own connections to Redis."""
 BACKLOG = 1024
+SITE = HERE / "site"
+"""The project that our servers run."""
 
 
 def _floor(port: int, redis_path: Path) -> list[str]:
@@ -80,52 +81,43 @@ def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
     return client, path
 
 
+def site_environment(redis_path: Path) -> dict[str, str]:
+    """Return the environment of the benchmark's project with a private Redis."""
+    return {
+        **os.environ,
+        "REDIS_URL": f"unix://{redis_path}?db=0",
+        "BENCH_CACHE": f"unix://{redis_path}?db=1",
+        "BENCH_DATABASE": str(redis_path.with_name("db.sqlite3")),
+        "PYTHONPATH": str(HERE.parent),
+    }
+
+
+def run_in_site(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Run a program of the project to its end; return what it prints."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(
+        command, cwd=SITE, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
+
+
 def start_server(
     stack: ExitStack,
     kind: str,
     redis_path: Path,
-    *,
-    heartbeat: str,
+    environment: Mapping[str, str],
     arguments: Sequence[str] = (),
-    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Process, int]:
-    """Start one of the servers, perhaps with more arguments and variables; return it, its port."""
+    """Start one of the servers, perhaps with more arguments; return it and its port."""
     port = free_port()
-    environment = {**_site_environment(redis_path), "WS4REDIS_HEARTBEAT": heartbeat, **variables}
     command = [*SERVERS[_kind(kind)](port, redis_path), *arguments]
     log = redis_path.parent / "server.log"
     with postponed():
         process = stack.enter_context(
-            Process(command, log, directory=HERE / "site", environment=environment)
+            Process(command, log, directory=SITE, environment=environment)
         )
     _wait_until(process, lambda: listens(port), f"the start of {kind}")
     return process, port
-
-
-def run_in_site(
-    arguments: Sequence[str],
-    redis_path: Path,
-    variables: Mapping[str, str] = MappingProxyType({}),
-) -> str:
-    """Run a program of the site to its end; return what it prints."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=HERE / "site",
-        env={**_site_environment(redis_path), **variables},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout
-
-
-def _site_environment(redis_path: Path) -> dict[str, str]:
-    """Return the environment of a program that is part of the site."""
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "settings",
-        "REDIS_URL": f"unix://{redis_path}?db=0",
-        "PYTHONPATH": str(HERE.parent),
-    }
 
 
 def _wait_until(process: Process, condition: Callable[[], bool], what: str) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import resource
-import socket
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
-from urllib.parse import urlsplit
+
+from websocket import Websocket
 
 URL = os.environ.get("URL", "ws://127.0.0.1:8000/ws/")
 CLIENTS = int(os.environ.get("CLIENTS", "1000"))
 PATIENCE = 60
-TEXT_FRAME, MASKED = 0x81, 0x80
 
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
@@ -44,10 +39,10 @@ class Subscribers:
     def follow(self) -> list[bytes]:
         """Open a websocket, and wait for the live message; return all that came up to it."""
         received: list[bytes] = []
-        with _opened(f"{self._facility}?subscribe-broadcast") as (_, stream):
+        with Websocket(f"{URL}{self._facility}?subscribe-broadcast") as websocket:
             self._open.release()
             while self._live not in received:
-                received.append(self._receive(stream))
+                received.append(self._receive(websocket))
         return received
 
     def publish(self) -> None:
@@ -63,49 +58,14 @@ class Subscribers:
 
     def _publish(self, message: bytes) -> None:
         address = f"{self._facility}?subscribe-broadcast&publish-broadcast&echo"
-        with _opened(address) as (client, stream):
-            client.sendall(_masked(message))
+        with Websocket(f"{URL}{address}") as websocket:
+            websocket.send(message)
             # Its return tells that Redis has it.
-            while self._receive(stream) != message:
+            while self._receive(websocket) != message:
                 continue
 
-    def _receive(self, stream: BinaryIO) -> bytes:
-        """Return the next message of the test; pings and heartbeats are none."""
-        while True:
-            opcode, size = _exactly(stream, 2)
-            payload = _exactly(stream, size)
-            if opcode == TEXT_FRAME and payload.startswith(self._facility.encode()):
-                return payload
-
-
-@contextmanager
-def _opened(address: str) -> Iterator[tuple[socket.socket, BinaryIO]]:
-    parts = urlsplit(URL)
-    target = (parts.hostname or "", parts.port or 80)
-    with socket.create_connection(target, PATIENCE) as client, client.makefile("rb") as stream:
-        key = base64.b64encode(os.urandom(16)).decode()
-        client.sendall(
-            f"GET {parts.path}{address} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\n"
-            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        status = stream.readline()
-        if b" 101 " not in status:
-            raise ConnectionError(f"The server refused {address!r}: {status!r}")
-        while stream.readline() not in (b"\r\n", b""):
+    def _receive(self, websocket: Websocket) -> bytes:
+        """Return the next message of the test; heartbeats are none."""
+        while not (message := websocket.receive()).startswith(self._facility.encode()):
             continue
-        yield client, stream
-
-
-def _masked(payload: bytes) -> bytes:
-    """Return a short text frame as a client has to send it (RFC 6455, 5.3)."""
-    mask = os.urandom(4)
-    masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
-    return bytes((TEXT_FRAME, MASKED | len(payload))) + mask + masked
-
-
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)
-    if len(data) < size:
-        raise ConnectionError("The server closed the connection.")
-    return data
+        return message

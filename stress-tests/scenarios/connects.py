@@ -7,13 +7,10 @@ open, as what is no part of a handshake would make our share of it look smaller.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from load import NUMBER
 from measurement import Arena, arena
 from scale import scaled
 from scenario import Bar, Figures, Scenario
@@ -25,71 +22,42 @@ WARM_UP = 100
 STORM, PEER_STORM = 10_000, 1500
 """Clients that come back at once."""
 ADDRESS = "/ws/bench?subscribe-user&subscribe-broadcast"
-COOKIE = f"Cookie: sessionid={'0' * 24}{NUMBER}"
 DJANGO_SHARE, OWN_US = 1.2, 150
 """What a handshake may take: a multiple of what Django alone takes to know the visitor, and so many
 microseconds."""
 PEERS = ("channels-uvicorn", "channels-daphne")
 
 
-class Site:
-    """A contender in its arena, and the visitors of its site.
-
-    Args:
-        field: The arena.
-        variables: More of its environment.
-    """
-
-    def __init__(self, field: Arena, variables: Mapping[str, str]) -> None:
-        self._variables = variables
-        self._redis_path = field.redis_path
-        self.load = field.load
-        self.server = field.server
-
-    def warm_up(self) -> None:
-        """Let the server load what it needs."""
-        self.load.connect(WARM_UP)
-        self.load.close(WARM_UP)
-
-    def visitors(self, command: str, count: int) -> str:
-        """Run the program that makes and knows them; return what it prints."""
-        program = ["visitors.py", command, str(count)]
-        return run_in_site(program, self._redis_path, self._variables)
-
-
 def measure(contender: str) -> Figures:
     """Connect some clients, then those that all come back to a new process."""
-    with _site(contender, scaled(CLIENTS)) as site:
-        figures = _one_by_one(site, scaled(CLIENTS)) | _django(site, scaled(CLIENTS))
-    storm = scaled(PEER_STORM if is_peer(contender) else STORM)
-    with _site(contender, storm) as site:
+    clients, storm = scaled(CLIENTS), scaled(PEER_STORM if is_peer(contender) else STORM)
+    with _warm(contender, clients) as field:
+        figures = _one_by_one(field, clients) | _django(field, clients)
+    with _warm(contender, storm) as field:
         started = time.monotonic()
-        site.load.storm(storm)
+        field.load.storm(storm)
         return figures | {"storm_s": time.monotonic() - started}
 
 
 @contextmanager
-def _site(contender: str, visitors: int) -> Iterator[Site]:
-    """Start a contender whose site has visitors, and let it get warm."""
-    with tempfile.TemporaryDirectory(prefix="ws4redis-") as directory:
-        variables = {"BENCH_DATABASE": str(Path(directory) / "database")}
-        with arena(contender, address=ADDRESS, headers=[COOKIE], variables=variables) as field:
-            site = Site(field, variables)
-            site.visitors("make", max(visitors, WARM_UP))
-            site.warm_up()
-            yield site
+def _warm(contender: str, visitors: int) -> Iterator[Arena]:
+    """Start a contender whose site has visitors, and let it load what it needs."""
+    with arena(contender, visitors=max(visitors, WARM_UP), address=ADDRESS) as field:
+        field.load.connect(WARM_UP)
+        field.load.close(WARM_UP)
+        yield field
 
 
-def _one_by_one(site: Site, clients: int) -> Figures:
-    cpu, wall = site.server.cpu(), time.monotonic()
-    site.load.connect(clients)
-    cpu, wall = site.server.cpu() - cpu, time.monotonic() - wall
+def _one_by_one(field: Arena, clients: int) -> Figures:
+    cpu, wall = field.server.cpu(), time.monotonic()
+    field.load.connect(clients)
+    cpu, wall = field.server.cpu() - cpu, time.monotonic() - wall
     return {"cpu_us": cpu * 1e6 / clients, "wall_us": wall * 1e6 / clients}
 
 
-def _django(site: Site, visitors: int) -> Figures:
+def _django(field: Arena, visitors: int) -> Figures:
     """Return what Django alone takes to know a visitor, and what a handshake may take by that."""
-    alone = json.loads(site.visitors("know", visitors))
+    alone = json.loads(run_in_site(["know.py", str(visitors)], field.environment))
     allowed = {f"allowed_{name}": DJANGO_SHARE * value + OWN_US for name, value in alone.items()}
     return {f"django_{name}": value for name, value in alone.items()} | allowed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scale import scaled
 from scenario import Bar, Figures, Scenario
-from servers import run_in_site, start_redis
+from servers import run_in_site, site_environment, start_redis
 
 CALLS = 2000
 USERS = 10_000
@@ -22,7 +22,7 @@ def measure(contender: str) -> Figures:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws4redis-")))
         _, path = start_redis(stack, directory)
         counts = [str(scaled(CALLS)), str(scaled(USERS))]
-        return dict(json.loads(run_in_site(["publish.py", *counts], path)))
+        return dict(json.loads(run_in_site(["publish.py", *counts], site_environment(path))))
 
 
 def _bar(what: str, name: str, clock: str) -> Bar:

@@ -6,6 +6,7 @@ python publish.py CALLS USERS     CALLS messages to one channel, then one to eac
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import django
 
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 django.setup()
 
 from ws4redis.publisher import RedisPublisher  # noqa: E402
