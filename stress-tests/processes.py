@@ -72,6 +72,11 @@ class Process:
                     member.kill()
             self._popen.wait()
 
+    @property
+    def pid(self) -> int:
+        """The number of the process that was started."""
+        return self._popen.pid
+
     def check(self) -> None:
         """Make sure that it runs.
 

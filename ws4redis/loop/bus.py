@@ -26,6 +26,7 @@ from gevent.socket import wait_read, wait_write
 
 from ws4redis.exceptions import BusError
 from ws4redis.loop.backoff import Backoff
+from ws4redis.loop.giveway import give_way
 from ws4redis.loop.handover import Delivery
 from ws4redis.loop.notices import Notices
 from ws4redis.metrics import Metrics
@@ -338,7 +339,7 @@ class Bus:
             reader.feed(data)
             self._drain(reader)
             if len(data) == READ_SIZE:
-                gevent.sleep(0)
+                give_way()
 
     def _drain(self, reader: hiredis.Reader) -> None:
         """Take every complete answer: one that stays in the buffer wakes nobody up."""

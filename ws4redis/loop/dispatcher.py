@@ -7,18 +7,16 @@ subscribes it, the last one to go unsubscribes it. Everything here runs on the h
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Protocol
 
 from ws4redis.loop.connection import Connection
+from ws4redis.loop.fanout import Batch, Fanout
 from ws4redis.loop.handover import Delivery
 from ws4redis.metrics import Metrics
 from ws4redis.wire.outgoing import Encoding, Outgoing
-
-SLICE = 500
-"""Sockets written before the hub may do something else; about two milliseconds."""
 
 
 class Receiver(Protocol):
@@ -76,7 +74,7 @@ class Dispatcher:
     Args:
         subscribe: Called with a channel that got its first receiver.
         unsubscribe: Called with a channel that lost its last one.
-        pause: Lets the hub do something else; called between slices.
+        fanout: Writes to the connections.
         metrics: Where events are counted.
     """
 
@@ -84,15 +82,14 @@ class Dispatcher:
         self,
         subscribe: Callable[[bytes], None],
         unsubscribe: Callable[[bytes], None],
-        pause: Callable[[], None],
+        fanout: Fanout,
         metrics: Metrics,
     ) -> None:
         self._followers: dict[bytes, Follower] = {}
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
-        self._pause = pause
+        self._fanout = fanout
         self._metrics = metrics
-        self._written = 0
 
     @property
     def channels(self) -> Iterable[bytes]:
@@ -135,48 +132,44 @@ class Dispatcher:
                 receiver.forget_returns()
 
     def dispatch(self, deliveries: Sequence[Delivery]) -> None:
-        """Deliver messages that arrived together; returns when all sockets were written.
+        """Deliver messages that arrived together; each connection gets them in the given order.
 
-        Each connection receives them in the given order. Between two slices of sockets other work
-        of the hub may run, so the caller must not dispatch again before this has returned.
+        Other work of the hub may run meanwhile, so the caller must not dispatch again before this
+        has returned.
         """
         self._metrics.event("bus.messages", len(deliveries))
-        runs = [
-            (channel, [payload for _, payload in run])
+        batches = [
+            self._batch(channel, [payload for _, payload in run])
             for channel, run in groupby(deliveries, key=itemgetter(0))
         ]
-        if len(runs) == 1:
-            for connection, data in self._frames(*runs[0]):
-                self._send(connection, data)
-            return
-        parts: defaultdict[Connection, list[bytes]] = defaultdict(list)
-        for run in runs:
-            for connection, data in self._frames(*run):
-                parts[connection].append(data)
-        for connection, chunks in parts.items():
-            self._send(connection, b"".join(chunks))
+        self._fanout.write(batches[0] if len(batches) == 1 else _joined(batches))
 
-    def _frames(self, channel: bytes, payloads: list[bytes]) -> Iterator[tuple[Connection, bytes]]:
-        """Yield what each connection has to receive of a run of messages on one channel."""
+    def _batch(self, channel: bytes, payloads: list[bytes]) -> Batch:
+        """Return what each connection has to get of a run of messages on one channel."""
+        batch: Batch = {}
         follower = self._followers.get(channel)
         if follower is None:
-            return
+            return batch
         messages = [Outgoing(payload) for payload in payloads]
-        # The sets may change while the hub does something else: walk through copies.
-        settled = [(encoding, tuple(members)) for encoding, members in follower.settled.items()]
+        # First, as those that look at a message may settle over it.
+        for encoding, members in follower.settled.items():
+            self._metrics.event("messages.delivered", len(members) * len(messages))
+            batch |= dict.fromkeys(members, _frames(messages, encoding))
         for receiver in follower.careful:
             data = b"".join([receiver.accept(channel, message) for message in messages])
             if data and receiver.connection is not None:
-                yield receiver.connection, data
-        for encoding, members in settled:
-            self._metrics.event("messages.delivered", len(members) * len(messages))
-            data = b"".join([message.frame(encoding) for message in messages])
-            for connection in members:
-                yield connection, data
+                batch[receiver.connection] = data
+        return batch
 
-    def _send(self, connection: Connection, data: bytes) -> None:
-        connection.send(data)
-        self._written += 1
-        if self._written >= SLICE:
-            self._written = 0
-            self._pause()
+
+def _frames(messages: list[Outgoing], encoding: Encoding) -> bytes:
+    return b"".join([message.frame(encoding) for message in messages])
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    """Return one batch for several that follow each other."""
+    parts: defaultdict[Connection, list[bytes]] = defaultdict(list)
+    for batch in batches:
+        for connection, data in batch.items():
+            parts[connection].append(data)
+    return {connection: b"".join(chunks) for connection, chunks in parts.items()}

@@ -32,6 +32,8 @@ from ws4redis.loop.connection import Connection, Handler
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.drain import drain
 from ws4redis.loop.facility import Facility, Membership, Publisher
+from ws4redis.loop.fanout import Fanout
+from ws4redis.loop.giveway import give_way
 from ws4redis.loop.handover import Delivery
 from ws4redis.loop.options import Options
 from ws4redis.loop.registry import TICK, Registry
@@ -66,9 +68,8 @@ class Runner:
         self.options = options
         self.metrics = metrics
         self.bus = Bus(lambda: self._offload_own(connect), self, metrics)
-        self.dispatcher = Dispatcher(
-            self.bus.subscribe, self.bus.unsubscribe, lambda: gevent.sleep(0), metrics
-        )
+        fanout = Fanout(pause=give_way, spawn=gevent.spawn)
+        self.dispatcher = Dispatcher(self.bus.subscribe, self.bus.unsubscribe, fanout, metrics)
         self.uplink = Uplink(self.bus, options.expire, metrics)
         self.registry: Registry
         self.sweep: Sweep

@@ -21,6 +21,7 @@ from gevent.event import Event
 
 from ws4redis.loop.admission import ANONYMOUS, Identity, Place
 from ws4redis.loop.connection import Connection, Phase
+from ws4redis.loop.giveway import give_way
 from ws4redis.loop.registry import Registry
 from ws4redis.wire.close import CloseCode
 from ws4redis.wire.outgoing import PLAIN, Encoding, Outgoing
@@ -210,7 +211,7 @@ class Sweep:
                 connection.close(code, REASONS.get(code, ""))
                 closed += 1
                 if closed % SLICE == 0:
-                    gevent.sleep(0)
+                    give_way()
 
 
 def _code_if(whom: Whom, code: int, place: Place) -> int | None:

@@ -33,7 +33,7 @@ from tests.unit.loop.redis_model import Published, RedisModel, Start
 from tests.unit.wire import client_frame
 from tests.waiting import wait_for
 from ws4redis.exceptions import BusError
-from ws4redis.loop import backoff, dispatcher
+from ws4redis.loop import backoff, dispatcher, fanout
 from ws4redis.loop.connection import Connection, Phase
 from ws4redis.loop.facility import Facility, Membership
 from ws4redis.loop.options import Options
@@ -47,7 +47,7 @@ TEXT, CLOSE = 1, 8
 OUTBOX = 20_000
 LARGE = 3000
 """Bytes of a message of which few fit into a socket."""
-QUIET = 20
+QUIET = 60
 """Turns of the hub without any traffic after which nothing is on its way any more."""
 
 some_channels = st.sampled_from([CHANNELS, CHANNELS[:1], CHANNELS[1:], ()])
@@ -142,8 +142,9 @@ class Delivery(RuleBasedStateMachine):
         self.stack = contextlib.ExitStack()
         self._watch_errors()
         self.stack.enter_context(mock.patch.object(backoff, "MAX_DELAY", 0))
-        # Each fan-out is interrupted, so that much else happens within it.
-        self.stack.enter_context(mock.patch.object(dispatcher, "SLICE", 1))
+        # Each fan-out to more than one websocket is cut after each of them.
+        for name, value in (("SLICE", 0), ("STEP", 1), ("FEW", 1)):
+            self.stack.enter_context(mock.patch.object(fanout, name, value))
         options = Options(
             ping_interval=None, outbox_size=OUTBOX, redis_timeout=1000, drain_time=0, expire=60
         )

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.unit.loop.fakes import FakeConnection
-from ws4redis.loop import dispatcher
 from ws4redis.loop.dispatcher import Dispatcher
+from ws4redis.loop.fanout import Fanout
 from ws4redis.metrics import Metrics
 from ws4redis.wire import deflate, outgoing
 from ws4redis.wire.deflate import get_deflate
@@ -28,16 +28,12 @@ class Redis:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, bytes]] = []
-        self.pauses = 0
         self.dispatcher = Dispatcher(
             lambda channel: self.calls.append(("subscribe", channel)),
             lambda channel: self.calls.append(("unsubscribe", channel)),
-            self.pause,
+            Fanout(pause=lambda: None, spawn=lambda function: function()),
             Metrics(),
         )
-
-    def pause(self) -> None:
-        self.pauses += 1
 
 
 class Receiver:
@@ -174,14 +170,6 @@ def test_receivers_may_leave_while_a_message_is_written(redis: Redis) -> None:
         receiver.connection.send = leave_all
     redis.dispatcher.dispatch([(b"a", b"1")])
     assert redis.calls[-1] == ("unsubscribe", b"a")
-
-
-def test_a_big_fan_out_is_cut_into_slices(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "SLICE", 10)
-    for _ in range(35):
-        settled(redis, b"a")
-    redis.dispatcher.dispatch([(b"a", b"1")])
-    assert redis.pauses == 3
 
 
 def test_with_the_link_all_receivers_forget_what_they_await(redis: Redis) -> None:
