@@ -92,6 +92,12 @@ class Process:
         self.check()
         return sum(_cpu(member) for member in self._members())
 
+    def computed(self) -> list[float]:
+        """Return the seconds of processor time of each process that runs, the oldest one first."""
+        self.check()
+        times = [one.cpu_times() for one in sorted(self._members(), key=lambda one: one.pid)]
+        return [time.user + time.system for time in times]
+
     def memory(self) -> int:
         """Return the proportional memory (PSS) in bytes."""
         self.check()
