@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
 import os
-import random
-import re
 import selectors
 import socket
 import statistics
@@ -23,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from chatter import OFFER, chat
 from contenders import ADDRESS
 from interrupts import unwind_at_sigterm
 from processes import Process
@@ -36,14 +34,8 @@ LOADS = ((1, 3000, 300), (100, 200, 20))
 """Websockets, messages, and messages in a second."""
 VARIANTS = 50
 """Messages that differ."""
-OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 END = b"that was all"
 PATIENCE = 30.0
-WORDS = re.findall(
-    r"\w+",
-    "the meeting moved to friday because nobody can come on thursday please bring the figures of "
-    "last month and tell mary that john has already sent his part of the report to everybody",
-)
 
 
 class Receivers:
@@ -60,7 +52,7 @@ class Receivers:
         self._tails: dict[socket.socket, bytes] = {}
         self.size = 0
         for _ in range(count):
-            client = _opened(port, OFFER if compressed else "")
+            client = _opened(port, f"{OFFER}\r\n" if compressed else "")
             self._selector.register(client, selectors.EVENT_READ)
             self._tails[client] = b""
 
@@ -123,7 +115,7 @@ def _measure(
     size: int, count: int, messages: int, rate: int, *, compressed: bool
 ) -> tuple[float, float]:
     """Return the seconds of the server's processor, and the bytes that it sent."""
-    texts = [_message(size, seed) for seed in range(VARIANTS)]
+    texts = [chat(size, seed) for seed in range(VARIANTS)]
     with _arena() as (client, server, port):
         receivers = Receivers(port, count, compressed=compressed)
         before = server.cpu()
@@ -146,16 +138,6 @@ def _arena() -> Iterator[tuple[Redis, Process, int]]:
         client, path = start_redis(stack, directory)
         server, port = start_server(stack, "serve", path, site_environment(path))
         yield client, server, port
-
-
-def _message(size: int, seed: int) -> bytes:
-    """Return JSON of so many bytes, another one for each seed."""
-    chance = random.Random(seed)
-    lines: list[dict[str, object]] = []
-    while len(text := json.dumps(lines)) < size:
-        words = " ".join(chance.choice(WORDS) for _ in range(12))
-        lines.append({"id": chance.randrange(10**9), "user": chance.choice(WORDS), "text": words})
-    return text[:size].encode()
 
 
 def _opened(port: int, header: str) -> socket.socket:

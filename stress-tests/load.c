@@ -2,10 +2,12 @@
  *
  * usage: load [--plain | --socketio] PORT PATH [HEADER]...
  *
- * A "%u" in a header stands for the number of the websocket, from 0 on.
+ * A "%u" in a header stands for the number of the websocket, from 0 on; they are counted anew once
+ * all are closed.
  *
  *   path PATH             path and query of the websockets to come
- *   connect N             open N more websockets
+ *   connect N             open N more websockets, of which only some wait for the server at a time
+ *   storm N               open N more at once, without waiting for any
  *   close N               close N of them, and wait until the server let go of them
  *   heartbeat MS TEXT     let each client send TEXT once in MS milliseconds, spread evenly; 0: stop
  *   reset                 forget the messages counted so far
@@ -42,7 +44,7 @@ enum {
     PATIENCE = 60,      /* seconds for opening and closing */
     EVENTS = 1024,
 };
-enum { CONTINUATION, TEXT, BINARY, CLOSE = 8, PING, PONG };
+enum { CONTINUATION, TEXT, BINARY, CLOSE = 8, PING, PONG, COMPRESSED = 0x40 };
 
 /* The key and the answer to it that RFC 6455, 1.3 gives as an example. */
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPTED[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -51,7 +53,8 @@ static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPTED[] = "s3pPLMBiTxaQ
 static enum { PLAIN, SOCKET_IO } dialect;
 
 struct client {
-    enum { NONE, OPENING, GREETING, OPEN, CLOSING } phase;
+    enum { NONE, CONNECTING, OPENING, GREETING, OPEN, CLOSING } phase;
+    unsigned number;
     uint64_t newest;     /* when its newest message was published */
     unsigned char *rest; /* the beginning of a frame whose end has not come yet */
     size_t rest_size;
@@ -62,7 +65,7 @@ static int highest, poller, port;
 static char path[MAX_LINE], **headers;
 
 static uint64_t opened, closed, lost;                  /* websockets, ever */
-static uint64_t messages, others, disordered, last_at; /* since the last reset */
+static uint64_t messages, others, disordered, last_at, bytes, sent; /* since the last reset */
 static uint32_t latencies[MAX_SAMPLES];
 static size_t samples;
 
@@ -91,17 +94,22 @@ static void fill_mask(unsigned char mask[4]) {
     used += 4;
 }
 
-/* Send a masked frame; nothing that a client sends here is longer than a control frame may be. */
-static void send_frame(int fd, int opcode, const unsigned char *payload, size_t size) {
+/* Send a masked frame, and return whether the socket took it; nothing that a client sends here is
+ * longer than a control frame may be. */
+static int send_frame(int fd, int opcode, const unsigned char *payload, size_t size) {
     unsigned char frame[6 + 125];
     if (size > 125) die("too long a frame was to be sent");
     frame[0] = 0x80 | opcode;
     frame[1] = 0x80 | size;
     fill_mask(frame + 2);
     for (size_t i = 0; i < size; i++) frame[6 + i] = payload[i] ^ frame[2 + i % 4];
-    if (send(fd, frame, 6 + size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EAGAIN)
+    /* A failure means that the server does not read, or that the socket is gone. */
+    return send(fd, frame, 6 + size, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)(6 + size);
+}
+
+static void answer_frame(int fd, int opcode, const unsigned char *payload, size_t size) {
+    if (!send_frame(fd, opcode, payload, size) && errno == EAGAIN)
         die("the server does not read what clients send");
-    /* Any other failure means that the socket is gone, which reading it will tell. */
 }
 
 /* Return the time a message starts with, or 0 if it is no message of the benchmark. */
@@ -127,6 +135,12 @@ static void take_message(struct client *client, const unsigned char *payload, si
     if (samples < MAX_SAMPLES) latencies[samples++] = (at - published) / 1000;
 }
 
+/* Count a message that the client has agreed to get compressed; what it says is not looked at. */
+static void take_compressed(uint64_t at) {
+    messages++;
+    last_at = at;
+}
+
 static int begins(const unsigned char *payload, size_t size, const char *text) {
     return size >= strlen(text) && !memcmp(payload, text, strlen(text));
 }
@@ -142,8 +156,8 @@ static void take_packet(int fd, const unsigned char *payload, size_t size, uint6
     struct client *client = &clients[fd];
     if (begins(payload, size, event))
         take_message(client, payload + sizeof event - 1, size - (sizeof event - 1), at);
-    else if (begins(payload, size, "2")) send_frame(fd, TEXT, (unsigned char *)"3", 1);
-    else if (begins(payload, size, "0")) send_frame(fd, TEXT, (unsigned char *)"40", 2);
+    else if (begins(payload, size, "2")) answer_frame(fd, TEXT, (unsigned char *)"3", 1);
+    else if (begins(payload, size, "0")) answer_frame(fd, TEXT, (unsigned char *)"40", 2);
     else if (begins(payload, size, "40") && client->phase == GREETING) become_open(client);
     else die("the server sent a packet that is not expected");
 }
@@ -153,21 +167,22 @@ static void act(int fd, int opcode, const unsigned char *payload, size_t size, u
     if (client->phase == CLOSING) return;
     if (opcode == TEXT && dialect == SOCKET_IO) take_packet(fd, payload, size, at);
     else if (opcode == TEXT || opcode == BINARY) take_message(client, payload, size, at);
-    else if (opcode == PING) send_frame(fd, PONG, payload, size);
-    else if (opcode == CLOSE) send_frame(fd, CLOSE, payload, size);
+    else if (opcode == PING) answer_frame(fd, PONG, payload, size);
+    else if (opcode == CLOSE) answer_frame(fd, CLOSE, payload, size);
 }
 
 /* Take one whole frame (RFC 6455, 5.2) off the front; return its size, or 0 if more must come. */
 static size_t take_frame(int fd, const unsigned char *data, size_t size, uint64_t at) {
     if (size < 2) return 0;
-    if ((data[0] & 0xF0) != 0x80 || data[1] & 0x80)
+    if ((data[0] & 0xB0) != 0x80 || data[1] & 0x80)
         die("the server sent a frame that is a fragment, masked or extended");
     size_t head = data[1] == 126 ? 4 : data[1] == 127 ? 10 : 2, length = head == 2 ? data[1] : 0;
     if (size < head) return 0;
     for (size_t i = 2; i < head; i++) length = length << 8 | data[i];
     if (length > CHUNK - head) die("the server sent too long a frame");
     if (size < head + length) return 0;
-    act(fd, data[0] & 15, data + head, length, at);
+    if (data[0] & COMPRESSED) take_compressed(at);
+    else act(fd, data[0] & 15, data + head, length, at);
     return head + length;
 }
 
@@ -216,40 +231,16 @@ static void take_input(int fd) {
     }
     uint64_t time = now();
     size += got;
+    bytes += got;
     if (client->phase == OPENING) at = take_answer(client, buffer, size);
     if (client->phase != OPENING)
         while ((used = take_frame(fd, buffer + at, size - at, time))) at += used;
     keep(client, buffer + at, size - at);
 }
 
-/* Send the heartbeats that are due: in each interval the turn goes once over all clients. */
-static void send_heartbeats(void) {
-    if (!beat_interval) return;
-    uint64_t place = (double)(now() - beat_start) / beat_interval * (highest + 1);
-    for (; beat_place < place; beat_place++) {
-        int fd = beat_place % (highest + 1);
-        if (clients[fd].phase == OPEN)
-            send_frame(fd, TEXT, (unsigned char *)heartbeat, strlen(heartbeat));
-    }
-}
-
-/* Handle what the clients got; return whether a command came. */
-static int serve(void) {
-    struct epoll_event events[EVENTS];
-    int command = 0, count = epoll_wait(poller, events, EVENTS, beat_interval ? 10 : 100);
-    for (int i = 0; i < count; i++) {
-        if (events[i].data.fd) take_input(events[i].data.fd);
-        else if (events[i].events & EPOLLHUP) exit(0); /* whoever drives us is gone */
-        else command = 1;
-    }
-    send_heartbeats();
-    return command;
-}
-
-static int came(const uint64_t *counter, uint64_t target, double seconds) {
-    uint64_t deadline = now() + (uint64_t)(seconds * 1e9);
-    while (*counter < target && now() < deadline) serve();
-    return *counter >= target;
+static void watch(int fd, int operation, uint32_t what) {
+    struct epoll_event event = {.events = what, .data.fd = fd};
+    if (epoll_ctl(poller, operation, fd, &event)) die("can't poll");
 }
 
 /* Write the handshake of a websocket; return its size. */
@@ -269,34 +260,78 @@ static size_t write_request(char *request, size_t room, unsigned number) {
     return size + 2;
 }
 
-static void open_one(void) {
-    static unsigned number;
+/* Ask for a websocket, now that the client is connected. */
+static void ask(int fd) {
     char request[4096];
-    size_t request_size = write_request(request, sizeof request, number);
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    ssize_t request_size = write_request(request, sizeof request, clients[fd].number);
+    int error;
+    socklen_t size = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) || error) die("can't connect");
+    if (send(fd, request, request_size, MSG_NOSIGNAL) != request_size) die("can't send");
+    clients[fd].phase = OPENING;
+    watch(fd, EPOLL_CTL_MOD, EPOLLIN);
+}
+
+/* Send the heartbeats that are due: in each interval the turn goes once over all clients. */
+static void send_heartbeats(void) {
+    if (!beat_interval) return;
+    uint64_t place = (double)(now() - beat_start) / beat_interval * (highest + 1);
+    for (; beat_place < place; beat_place++) {
+        int fd = beat_place % (highest + 1);
+        if (clients[fd].phase == OPEN)
+            sent += send_frame(fd, TEXT, (unsigned char *)heartbeat, strlen(heartbeat));
+    }
+}
+
+/* Handle what the clients got; return whether a command came. */
+static int serve(void) {
+    struct epoll_event events[EVENTS];
+    int command = 0, count = epoll_wait(poller, events, EVENTS, beat_interval ? 10 : 100);
+    for (int i = 0; i < count; i++) {
+        int fd = events[i].data.fd;
+        if (fd && clients[fd].phase == CONNECTING) ask(fd);
+        else if (fd) take_input(fd);
+        else if (events[i].events & EPOLLHUP) exit(0); /* whoever drives us is gone */
+        else command = 1;
+    }
+    send_heartbeats();
+    return command;
+}
+
+static int came(const uint64_t *counter, uint64_t target, double seconds) {
+    uint64_t deadline = now() + (uint64_t)(seconds * 1e9);
+    while (*counter < target && now() < deadline) serve();
+    return *counter >= target;
+}
+
+/* Begin to connect a client; it asks for its websocket once it is connected. */
+static void open_one(void) {
+    static unsigned source_number, number;
+    static uint64_t begun;
+    if (begun++ == closed + lost) number = 0;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     if (fd < 0 || fd >= MAX_FD) die("too many open files");
     struct sockaddr_in source = {.sin_family = AF_INET}, target = source;
-    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + number++ / PER_ADDRESS);
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + source_number++ / PER_ADDRESS);
     target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     target.sin_port = htons(port);
     /* The port is chosen at connect(), when it need not be free for all targets. */
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (bind(fd, (void *)&source, sizeof source)) die("can't bind");
-    if (connect(fd, (void *)&target, sizeof target)) die("can't connect");
-    if (send(fd, request, request_size, MSG_NOSIGNAL) != (ssize_t)request_size) die("can't send");
-    clients[fd] = (struct client){.phase = OPENING};
+    if (connect(fd, (void *)&target, sizeof target) && errno != EINPROGRESS) die("can't connect");
+    clients[fd] = (struct client){.phase = CONNECTING, .number = number++};
     if (fd > highest) highest = fd;
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event)) die("can't poll");
+    watch(fd, EPOLL_CTL_ADD, EPOLLOUT);
 }
 
-static void open_clients(uint64_t count) {
+/* Open websockets; at most so many of them wait for the server at a time. */
+static void open_clients(uint64_t count, uint64_t at_a_time) {
     uint64_t target = opened + count;
     for (uint64_t asked = opened; asked < target;) {
         open_one();
         asked++;
-        if (asked > HANDSHAKES && !came(&opened, asked - HANDSHAKES, PATIENCE)) break;
+        if (asked > at_a_time && !came(&opened, asked - at_a_time, PATIENCE)) break;
     }
     if (!came(&opened, target, PATIENCE)) die("not all websockets were opened in time");
 }
@@ -321,7 +356,7 @@ static void set_heartbeat(const char *text, unsigned milliseconds) {
     beat_place = 0;
 }
 
-static void reset(void) { messages = others = disordered = samples = last_at = 0; }
+static void reset(void) { messages = others = disordered = samples = last_at = bytes = sent = 0; }
 
 static int compare(const void *a, const void *b) {
     uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
@@ -330,14 +365,16 @@ static int compare(const void *a, const void *b) {
 
 /* open, lost: websockets held now, and ended by the server without being asked.
  * messages, others: deliveries, and what is no message of the benchmark, such as heartbeats.
- * disordered: deliveries that came twice or after a later one. */
+ * disordered: deliveries that came twice or after a later one.
+ * bytes, sent: received in all, and heartbeats that the network took. */
 static void answer(void) {
     qsort(latencies, samples, sizeof *latencies, compare);
     printf("{\"open\": %lu, \"lost\": %lu, \"messages\": %lu, \"others\": %lu, "
-           "\"disordered\": %lu, \"p50_us\": %u, \"p99_us\": %u, \"last_at_ns\": %lu}\n",
+           "\"disordered\": %lu, \"p50_us\": %u, \"p99_us\": %u, \"last_at_ns\": %lu, "
+           "\"bytes\": %lu, \"sent\": %lu}\n",
            opened - closed - lost, lost, messages, others, disordered,
            samples ? latencies[samples / 2] : 0, samples ? latencies[samples * 99 / 100] : 0,
-           last_at);
+           last_at, bytes, sent);
     fflush(stdout);
 }
 
@@ -346,7 +383,8 @@ static void obey(const char *line) {
     double seconds;
     unsigned milliseconds;
     char text[MAX_LINE];
-    if (sscanf(line, "connect %lu", &count) == 1) open_clients(count);
+    if (sscanf(line, "connect %lu", &count) == 1) open_clients(count, HANDSHAKES);
+    else if (sscanf(line, "storm %lu", &count) == 1) open_clients(count, count);
     else if (sscanf(line, "close %lu", &count) == 1) close_clients(count);
     else if (sscanf(line, "path %255s", path) == 1) {}
     else if (sscanf(line, "heartbeat %u %125s", &milliseconds, text) == 2)

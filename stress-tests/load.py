@@ -32,6 +32,10 @@ class Answer:
     """The same for 99 % of them."""
     last_at_ns: int
     """Time of the last delivery on the monotonic clock."""
+    bytes: int
+    """What the clients received in all since the last reset."""
+    sent: int
+    """Heartbeats that the network took since then."""
 
 
 class Load:
@@ -41,7 +45,7 @@ class Load:
         port: Where the server listens on 127.0.0.1.
         address: Path and query of the websockets.
         headers: More lines for the head of the handshake, such as ``Cookie: a=b``; a ``%u`` in
-            them stands for the number of the websocket, from 0 on.
+            them stands for the number of the websocket, from 0 on, and anew once all are closed.
         dialect: How the server wants to be spoken to, ``plain`` or ``socketio``.
     """
 
@@ -76,6 +80,10 @@ class Load:
     def connect(self, count: int) -> Answer:
         """Open more websockets."""
         return self._ask(f"connect {count}")
+
+    def storm(self, count: int) -> Answer:
+        """Open more websockets, all at once."""
+        return self._ask(f"storm {count}")
 
     def close(self, count: int) -> Answer:
         """Close some websockets; returns when the server has closed them too."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from load import Answer, Load
 from processes import Process
-from programs import SITE
 from publishers import OWN_NAME, Publisher
 from redis import Redis
 from scenario import Figures
-from servers import contender, site_environment, start_redis, start_server
+from servers import contender, run_in_site, site_environment, start_redis, start_server
 from waiting import settled
 
 MEMORY_TOLERANCE = 16 * 1024
@@ -28,7 +25,15 @@ STAMP = 16
 
 
 @contextmanager
-def arena(kind: str, *, address: str = "", visitors: int = 0, **settings: str) -> Iterator[Arena]:
+def arena(
+    kind: str,
+    *,
+    address: str = "",
+    visitors: int = 0,
+    headers: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    **settings: str,
+) -> Iterator[Arena]:
     """Start a contender, its Redis, and clients for it; end all of them.
 
     Args:
@@ -36,6 +41,8 @@ def arena(kind: str, *, address: str = "", visitors: int = 0, **settings: str) -
         address: Path and query of the websockets, if not those of the contender.
         visitors: How many users there are, each logged in with a session of its own; the first
             websockets are theirs. Without users nobody is logged in.
+        headers: More lines for the head of each handshake.
+        arguments: More arguments of the contender.
         settings: More environment variables of our servers, such as ``WS4REDIS_HEARTBEAT``.
     """
     with ExitStack() as stack:
@@ -43,13 +50,13 @@ def arena(kind: str, *, address: str = "", visitors: int = 0, **settings: str) -
         client, path = start_redis(stack, directory)
         environment = site_environment(path) | settings
         if visitors:
-            command = [sys.executable, "visitors.py", str(visitors)]
-            subprocess.run(command, cwd=SITE, env=environment, check=True)
-        server, port = start_server(stack, kind, path, environment)
-        own, headers = contender(kind), [COOKIE] if visitors else []
+            run_in_site(["visitors.py", str(visitors)], environment)
+        server, port = start_server(stack, kind, path, environment, arguments)
+        own, cookie = contender(kind), [COOKIE] if visitors else []
         publisher = stack.enter_context(own.publisher(port, path))
-        load = Load(port, address or own.address, headers, dialect=own.dialect)
-        yield Arena(client, server, port, stack.enter_context(load), publisher)
+        load = Load(port, address or own.address, [*headers, *cookie], dialect=own.dialect)
+        stack.enter_context(load)
+        yield Arena(client, server, port, load, publisher, environment)
 
 
 class Arena:
@@ -61,11 +68,19 @@ class Arena:
         port: Where it listens.
         load: Its clients.
         publisher: Publishes to it.
+        environment: For programs of its site.
     """
 
     def __init__(
-        self, client: Redis, server: Process, port: int, load: Load, publisher: Publisher
+        self,
+        client: Redis,
+        server: Process,
+        port: int,
+        load: Load,
+        publisher: Publisher,
+        environment: Mapping[str, str],
     ) -> None:
+        self.environment = environment
         self.redis = client
         self.server = server
         self.port = port

@@ -72,6 +72,11 @@ class Process:
                     member.kill()
             self._popen.wait()
 
+    @property
+    def pid(self) -> int:
+        """The number of the process that was started."""
+        return self._popen.pid
+
     def check(self) -> None:
         """Make sure that it runs.
 
@@ -86,6 +91,12 @@ class Process:
         """Return the seconds of processor time spent so far, also by children that have ended."""
         self.check()
         return sum(_cpu(member) for member in self._members())
+
+    def computed(self) -> list[float]:
+        """Return the seconds of processor time of each process that runs, the oldest one first."""
+        self.check()
+        times = [one.cpu_times() for one in sorted(self._members(), key=lambda one: one.pid)]
+        return [time.user + time.system for time in times]
 
     def memory(self) -> int:
         """Return the proportional memory (PSS) in bytes."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from contenders import Contender
 from interrupts import postponed
 from peers import PEERS
 from processes import Process
-from programs import HERE, compiled, installed
+from programs import HERE, SITE, compiled, installed
 from publishers import CHANNEL, OWN_NAME
 from waiting import wait_for
 
@@ -92,17 +93,33 @@ def site_environment(redis_path: Path) -> dict[str, str]:
     }
 
 
+def run_in_site(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Run a program of the project to its end; return what it prints."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(
+        command, cwd=SITE, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
+
+
 def start_server(
-    stack: ExitStack, kind: str, redis_path: Path, environment: dict[str, str]
+    stack: ExitStack,
+    kind: str,
+    redis_path: Path,
+    environment: Mapping[str, str],
+    arguments: Sequence[str] = (),
 ) -> tuple[Process, int]:
-    """Start one of the servers; return it and its port."""
+    """Start one of the servers, perhaps with more arguments; return it and its port."""
     own, port = contender(kind), free_port()
-    command = own.command(port, redis_path)
+    command = [*own.command(port, redis_path), *arguments]
     log = redis_path.parent / "server.log"
     with postponed():
         process = stack.enter_context(
             Process(
-                command, log, directory=own.directory, environment=environment | own.environment
+                command,
+                log,
+                directory=own.directory,
+                environment={**environment, **own.environment},
             )
         )
     _wait_until(process, lambda: listens(port), f"the start of {kind}")

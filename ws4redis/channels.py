@@ -58,7 +58,7 @@ class Namespace:
         if not facility:
             raise ChannelError("A channel needs a facility, got an empty one.")
         parts = [self.prefix] if self.prefix else []
-        parts.append(audience.value)
+        parts.append(audience)
         if audience is not Audience.BROADCAST:
             parts.append(_encoded_id(audience, identifier))
         parts.append(facility)

@@ -30,7 +30,7 @@ def client_address(environ: Mapping[str, Any], trusted: Sequence[str], header: s
         header: The header that they write.
     """
     proxies = _networks(tuple(trusted))
-    address = _parse(environ.get("REMOTE_ADDR", ""))
+    address = _peer(environ.get("REMOTE_ADDR", ""))
     value = environ.get(f"HTTP_{header.upper().replace('-', '_')}", "")
     hops = _nodes(value) if header == FORWARDED else value.split(",")
     for hop in reversed(hops):
@@ -41,6 +41,12 @@ def client_address(environ: Mapping[str, Any], trusted: Sequence[str], header: s
             break
         address = earlier
     return UNIX if address is None else str(address)
+
+
+@functools.lru_cache(maxsize=1024)
+def _peer(text: str) -> Address | None:
+    # Whoever comes once comes again; behind a proxy, all are the same.
+    return _parse(text)
 
 
 @functools.lru_cache(maxsize=8)

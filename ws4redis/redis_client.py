@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -35,8 +33,7 @@ def get_client() -> redis.Redis:
     return client
 
 
-@contextmanager
-def bus_errors(connection: Any) -> Iterator[None]:
+class bus_errors:
     """Turn whatever goes wrong between us and Redis into one documented error.
 
     Args:
@@ -45,9 +42,19 @@ def bus_errors(connection: Any) -> Iterator[None]:
     Raises:
         BusError: Redis can't be reached, does not answer in time, or refuses.
     """
-    try:
-        yield
-    except Exception as error:
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if not isinstance(error, Exception):
+            return
+        connection = self._connection
         if not isinstance(error, (redis.RedisError, OSError)):
             # redis-py did not see that its connection is out of step: it must not be used again.
             connection.connection_pool.disconnect(inuse_connections=False)

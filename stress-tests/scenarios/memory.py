@@ -7,6 +7,8 @@ from scale import scaled
 from scenario import Bar, Figures, Scenario
 
 FEW, SOME, MANY = 10, 1000, 5000
+STEPS = (SOME, 2500, MANY)
+KIB = 1024
 ADDRESS = "/ws/bench?subscribe-broadcast&subscribe-user&subscribe-session"
 HEARTBEAT_MS = 4000
 OWN = ("serve", "uwsgi")
@@ -25,19 +27,20 @@ def measure(contender: str) -> Figures:
 
 
 def _grow(field: Arena) -> Figures:
-    """Return the memory of one more websocket, and the connections to Redis."""
+    """Return the memory of one more websocket, of all at each step, and connections to Redis."""
     field.load.connect(FEW)
     # The first websockets load modules and fill caches, which no later one pays again.
-    before, few_links = field.memory(), field.links()
-    field.load.connect(scaled(SOME) - FEW)
-    some_links = field.links()
-    field.load.connect(scaled(MANY) - scaled(SOME))
-    grown = field.memory() - before
+    memory = {FEW: field.memory()}
+    links = {FEW: field.links()}
+    for count in STEPS:
+        field.load.connect(scaled(count) - field.load.reset().open)
+        memory[count], links[count] = field.memory(), field.links()
     # Asked afterwards, as a websocket that was lost meanwhile is an error.
     held = field.load.reset().open - FEW
     return {
-        "memory_kib": grown / 1024 / held,
-        "more_links": float(some_links - few_links),
+        "memory_kib": (memory[MANY] - memory[FEW]) / KIB / held,
+        "more_links": float(links[SOME] - links[FEW]),
+        **{f"mib_{count}": size / KIB**2 for count, size in memory.items()},
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from django.test import override_settings
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection
 
 from tests.acceptance.test_facility import receive
@@ -67,12 +67,14 @@ def received(
 ) -> ClientConnection:
     """Return the websocket on which the message came.
 
-    gunicorn's gevent workers end each at a time of its own, within a second: who comes back may
-    meet another old one, and has to come back once more.
+    Workers end each at a time of its own, those of gunicorn's gevent within a second: who comes
+    back may meet another old one, and has to come back once more.
     """
     try:
         assert receive(client) == message
-    except ConnectionClosedOK:
+    except ConnectionClosed:
+        if client.close_code not in (GOING_AWAY, RESTART):
+            raise
         return received(come_back(open_websocket, url), message, open_websocket, url)
     return client
 

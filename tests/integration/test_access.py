@@ -14,6 +14,7 @@ from django.contrib.sessions.backends import file
 from django.core.exceptions import PermissionDenied
 from django.test import Client, override_settings
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 
 from ws4redis.access import Grant, authorize
 from ws4redis.conf import get_settings
@@ -228,6 +229,17 @@ def test_a_site_may_say_itself_who_asks(users: Any) -> None:
         grant = ask(query="subscribe-user&subscribe-session&token=t")
         assert grant.subscriber.subscriptions == ("user:mary:foo",)
         assert set(ask(query="subscribe-user").refused) == {"subscribe-user"}
+
+
+def test_a_user_may_be_lazy_as_djangos_middleware_sets_it(users: Any, cookies: Any) -> None:
+    def by_name(request: Any) -> None:
+        request.user = SimpleLazyObject(lambda: users["mary"])
+
+    eager = ask("subscribe-user&subscribe-group", cookies["mary"])
+    with override_settings(WS4REDIS_PROCESS_REQUEST=by_name):
+        lazy = ask("subscribe-user&subscribe-group")
+    assert lazy.subscriber.subscriptions == eager.subscriber.subscriptions
+    assert lazy.identity.rights == eager.identity.rights
 
 
 def test_a_site_without_sessions_has_visitors_only() -> None:

@@ -15,7 +15,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import gevent
 import gevent.event
@@ -211,12 +211,14 @@ class Runner:
         if self._is_patched:
             return function(*args)
         # Caught there already: the pool would print what is raised for the caller to handle.
-        outcome: concurrent.futures.Future[Result] = concurrent.futures.Future()
-        pool.apply(_fulfil, (outcome, function, args))
+        result, error = pool.apply(_attempt, (function, args))
+        if error is None:
+            return cast(Result, result)
         try:
-            return outcome.result()
+            raise error
         finally:
-            del outcome
+            # See call().
+            del error
 
     def _run_thread(self, ready: threading.Event) -> None:
         self._begin()
@@ -293,6 +295,13 @@ class Runner:
         self.bus.stop()
         self._timer.stop()
         self._stopped.set()
+
+
+def _attempt(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return function(*args), None
+    except BaseException as error:
+        return None, error
 
 
 def _fulfil(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import socket
 from collections.abc import Callable, Iterable
@@ -51,8 +52,7 @@ def find(environ: Environ, start_response: StartResponse) -> Transport:
     Raises:
         TransportError: There is none for this server.
     """
-    for name in _MODULES:
-        module = importlib.import_module(f"ws4redis.transports.{name}")
+    for module in _modules():
         transport: Transport | None = module.recognise(environ, start_response)
         if transport is not None:
             return transport
@@ -61,3 +61,9 @@ def find(environ: Environ, start_response: StartResponse) -> Transport:
         f"Websockets are not possible under the server {software!r}. "
         "Use 'manage.py ws4redis serve', 'manage.py runserver', uWSGI or gunicorn."
     )
+
+
+@functools.cache
+def _modules() -> tuple[Any, ...]:
+    """Return the modules of all transports; imported late, as they import this one."""
+    return tuple(importlib.import_module(f"ws4redis.transports.{name}") for name in _MODULES)

@@ -1,0 +1,81 @@
+"""A thousand websockets that all speak: what it costs to bring a message to Redis.
+
+Nobody listens, so that nothing but the way in is measured.
+"""
+
+from __future__ import annotations
+
+import time
+
+from measurement import WARM_UP, Arena, arena
+from scale import scaled
+from scenario import Bar, Figures, Scenario
+from servers import is_peer
+from waiting import settled
+
+CLIENTS = 1000
+INTERVAL_MS, PEER_INTERVAL_MS = 100, 1000
+"""Milliseconds between two messages of one client. Who can't read as fast gets fewer, so that no
+messages pile up: what one of them costs is compared, not how many there are."""
+SECONDS = 5.0
+ADDRESS, PEER_ADDRESS = "/ws/inbound?publish-broadcast", "/ws/inbound"
+TEXT = "a-line-that-somebody-has-typed-and-everybody-is-to-see"
+COMMANDS = ("publish", "zrange")
+"""One of them comes to Redis for each message. Channels asks who is in the group; nobody is."""
+PEERS = ("channels-uvicorn", "channels-daphne")
+
+
+def measure(contender: str) -> Figures:
+    """Let all clients speak; return the cost of a message that Redis got, and how many it got."""
+    address = PEER_ADDRESS if is_peer(contender) else ADDRESS
+    with arena(contender, address=address) as field:
+        field.load.connect(scaled(CLIENTS))
+        field.load.send_heartbeats(TEXT, PEER_INTERVAL_MS if is_peer(contender) else INTERVAL_MS)
+        time.sleep(WARM_UP)
+        return _measured(field)
+
+
+def _measured(field: Arena) -> Figures:
+    cpu, came, begin = field.server.cpu(), _came(field), time.monotonic()
+    time.sleep(SECONDS)
+    cpu, came = field.server.cpu() - cpu, _came(field) - came
+    rate = came / (time.monotonic() - begin)
+    _nothing_is_lost(field)
+    return {"cpu_us": cpu * 1e6 / came, "rate": rate}
+
+
+def _nothing_is_lost(field: Arena) -> None:
+    """Make sure that what was sent has come to Redis.
+
+    Raises:
+        RuntimeError: Some of it has not.
+    """
+    sent = field.load.send_heartbeats("-", 0).sent
+    came = settled(lambda: _came(field), 0)
+    if came != sent:
+        raise RuntimeError(f"{sent} messages were sent, and {came} came to Redis.")
+
+
+def _came(field: Arena) -> int:
+    """Return how many messages have come to Redis."""
+    known = field.redis.info("commandstats")
+    return sum(int(known.get(f"cmdstat_{one}", {}).get("calls", 0)) for one in COMMANDS)
+
+
+SCENARIO = Scenario(
+    name="inbound",
+    title="messages of 1000 clients, ten a second from each, on their way to Redis",
+    contenders=("serve", "uwsgi", *PEERS),
+    measure=measure,
+    bars=tuple(
+        Bar(
+            what="CPU of a message from a client to Redis",
+            figure="cpu_us",
+            ours=ours,
+            reference=name,
+            limit=1 / 5,
+        )
+        for ours in ("serve", "uwsgi")
+        for name in PEERS
+    ),
+)
