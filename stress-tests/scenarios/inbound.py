@@ -20,8 +20,9 @@ messages pile up: what one of them costs is compared, not how many there are."""
 SECONDS = 5.0
 ADDRESS, PEER_ADDRESS = "/ws/inbound?publish-broadcast", "/ws/inbound"
 TEXT = "a-line-that-somebody-has-typed-and-everybody-is-to-see"
-COMMANDS = ("publish", "zrange")
-"""One of them comes to Redis for each message. Channels asks who is in the group; nobody is."""
+COMMANDS = ("publish", "zremrangebyscore")
+"""One of them comes to Redis for each message. Channels forgets who was in the group for too long,
+before it asks who is; nobody is."""
 PEERS = ("channels-uvicorn", "channels-daphne")
 
 
