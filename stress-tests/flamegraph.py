@@ -18,7 +18,14 @@ def main() -> None:
     target, server = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "serve"
     with arena(server) as field:
         field.load.connect(CLIENTS)
-        command = [installed("py-spy"), "record", "--native", "--nonblocking", "--format", "flamegraph"]
+        command = [
+            installed("py-spy"),
+            "record",
+            "--native",
+            "--nonblocking",
+            "--format",
+            "flamegraph",
+        ]
         command += ["--rate", str(SAMPLES), "--duration", str(round(SECONDS))]
         command += ["--output", target, "--pid", str(field.server.pid)]
         with subprocess.Popen(command) as watcher:
