@@ -26,7 +26,7 @@ ADDRESS = "/ws/bench?subscribe-user&subscribe-broadcast"
 DJANGO_SHARE, OWN_US = 1.2, 150
 """What a handshake may take: a multiple of what Django alone takes to know the visitor, and so many
 microseconds."""
-PEERS = ("channels-uvicorn", "channels-daphne")
+PEERS = ("channels-uvicorn", "channels-pubsub", "channels-daphne")
 
 
 def measure(contender: str) -> Figures:
