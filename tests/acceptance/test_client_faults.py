@@ -232,7 +232,7 @@ def test_a_client_that_vanishes_without_a_word_is_given_up(
     users: Any,
     facility: str,
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url, WS4REDIS_PING_INTERVAL=0.5) as server:
+    with serving(kind, tmp_path, redis_server.url, WS4REDIS_PING_INTERVAL=1) as server:
         command = [sys.executable, "-c", VANISHING, server.url(f"{facility}?subscribe-broadcast")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as client:
             try:

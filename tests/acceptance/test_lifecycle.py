@@ -169,9 +169,9 @@ def clients_closed(clients: list[Any], code: int) -> int:
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        ("uwsgi", {"workers = 1": "workers = 1\nworker-reload-mercy = 2\nreload-mercy = 2"}),
-        ("gunicorn-gthread", {"workers = 2": "workers = 1\ngraceful_timeout = 2"}),
-        ("gunicorn-gevent", {"workers = 2": "workers = 1\ntimeout = 3"}),
+        ("uwsgi", {"workers = 1": "workers = 1\nworker-reload-mercy = 4\nreload-mercy = 4"}),
+        ("gunicorn-gthread", {"workers = 2": "workers = 1\ngraceful_timeout = 4"}),
+        ("gunicorn-gevent", {"workers = 2": "workers = 1\ntimeout = 4"}),
     ],
 )
 def test_clients_that_say_nothing_hold_nobody_beyond_the_mercy(
