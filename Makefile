@@ -7,7 +7,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 RESULT := docs/topics/performance/result.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz leaks compression bench bench-peers clean
+.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz leaks compression bench bench-all bench-peers plots clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
