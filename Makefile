@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Each process has its own Redis and its own servers.
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
+RESULT := docs/topics/performance/result.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz leaks compression bench clean
+.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz leaks compression bench bench-peers clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -64,8 +65,20 @@ leaks: packages $(VENV)/dev.stamp ## Count what servers hold before and after 10
 compression: packages $(VENV)/dev.stamp ## Measure what compression costs and saves
 	$(BIN)/python stress-tests/compression.py
 
-bench: packages $(VENV)/dev.stamp ## Measure the cost of a delivery beside a C floor
-	$(BIN)/python stress-tests/bench.py
+bench: packages $(VENV)/dev.stamp ## Measure a delivery and a burst beside a C floor, and guard the ratios
+	$(BIN)/python stress-tests/bench.py fanout burst --without-peers --rounds 3 \
+		--baseline stress-tests/baseline.json
+
+bench-all: packages $(VENV)/dev.stamp bench-peers ## Measure everything beside everything; takes two hours
+	$(BIN)/python stress-tests/bench.py --json $(RESULT)
+
+plots: $(VENV)/dev.stamp ## Draw what bench-all has found, and where the time goes
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python stress-tests/plots.py $(RESULT) docs/topics/performance
+	$(BIN)/python stress-tests/flamegraph.py docs/topics/performance/flamegraph.svg
+
+bench-peers: packages $(VENV)/dev.stamp ## Install what bench compares with: nchan, Channels, Node
+	@PYTHON=$(abspath $(BIN))/python sh stress-tests/peers/setup.sh
 
 .PHONY: packages
 packages:
@@ -89,4 +102,5 @@ client/node_modules: client/package.json
 	@touch $@
 
 clean: ## Remove what was built
-	rm -rf $(VENV) client/node_modules docs/_build build *.egg-info
+	rm -rf $(VENV) client/node_modules docs/_build build *.egg-info \
+		stress-tests/peers/.venv stress-tests/peers/node_modules

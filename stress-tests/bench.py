@@ -33,7 +33,7 @@ def main() -> None:
     unwind_at_sigterm()
     known = {name: _measured(SCENARIOS[name], options) for name in options.scenario or SCENARIOS}
     if options.json:
-        options.json.write_text(json.dumps(_result(options, known), indent=1) + "\n")
+        _keep(options.json, options, known)
     bars = [bar for one in known.values() for bar in one["bars"]]
     if bars:
         print(f"Bars, medians of {options.rounds} rounds\n\n{bars_table(bars)}")
@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     add("--without-peers", action="store_true", help="only ws4redis and its floor")
     add("--rounds", type=int, default=5)
     add("--scale", type=float, default=1, help="share of the clients, to see whether it works")
-    add("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    add("--json", type=Path, metavar="FILE", help="add all figures to a file")
     add("--baseline", type=Path, metavar="FILE", help="fail if a ratio is far above this one's")
     options = parser.parse_args()
     if unknown := set(options.scenario) - set(SCENARIOS):
@@ -94,17 +94,17 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _result(options: argparse.Namespace, known: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "rounds": options.rounds,
+def _keep(path: Path, options: argparse.Namespace, known: dict[str, Any]) -> None:
+    """Write what was measured to a file; scenarios of earlier runs stay in it."""
+    earlier = json.loads(path.read_text())["scenarios"] if path.exists() else {}
+    machine = {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
         "scale": options.scale,
-        "machine": {
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "processors": os.cpu_count(),
-        },
-        "scenarios": known,
     }
+    scenarios = dict(sorted((earlier | known).items()))
+    path.write_text(json.dumps({"machine": machine, "scenarios": scenarios}, indent=1) + "\n")
 
 
 def _shown(figures: Figures) -> str:

@@ -21,10 +21,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from chatter import OFFER, chat
+from contenders import ADDRESS
 from interrupts import unwind_at_sigterm
 from processes import Process
+from publishers import CHANNEL
 from redis import Redis
-from servers import ADDRESS, CHANNEL, site_environment, start_redis, start_server
+from servers import site_environment, start_redis, start_server
 
 SIZES = (1024, 4096, 16384)
 """Bytes of a message."""

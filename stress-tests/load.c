@@ -1,6 +1,6 @@
 /* The load generator: many websockets on one thread, driven by lines on its standard input.
  *
- * usage: load PORT PATH [HEADER]...
+ * usage: load [--plain | --socketio] PORT PATH [HEADER]...
  *
  * A "%u" in a header stands for the number of the websocket, from 0 on; they are counted anew once
  * all are closed.
@@ -49,8 +49,11 @@ enum { CONTINUATION, TEXT, BINARY, CLOSE = 8, PING, PONG, COMPRESSED = 0x40 };
 /* The key and the answer to it that RFC 6455, 1.3 gives as an example. */
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPTED[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+/* How the server wants to be spoken to, once the websocket is there. */
+static enum { PLAIN, SOCKET_IO } dialect;
+
 struct client {
-    enum { NONE, CONNECTING, OPENING, OPEN, CLOSING } phase;
+    enum { NONE, CONNECTING, OPENING, GREETING, OPEN, CLOSING } phase;
     unsigned number;
     uint64_t newest;     /* when its newest message was published */
     unsigned char *rest; /* the beginning of a frame whose end has not come yet */
@@ -138,10 +141,32 @@ static void take_compressed(uint64_t at) {
     last_at = at;
 }
 
+static int begins(const unsigned char *payload, size_t size, const char *text) {
+    return size >= strlen(text) && !memcmp(payload, text, strlen(text));
+}
+
+static void become_open(struct client *client) {
+    client->phase = OPEN;
+    opened++;
+}
+
+/* A packet of Socket.IO 5 inside one of Engine.IO 4. */
+static void take_packet(int fd, const unsigned char *payload, size_t size, uint64_t at) {
+    static const char event[] = "42[\"message\",\"";
+    struct client *client = &clients[fd];
+    if (begins(payload, size, event))
+        take_message(client, payload + sizeof event - 1, size - (sizeof event - 1), at);
+    else if (begins(payload, size, "2")) answer_frame(fd, TEXT, (unsigned char *)"3", 1);
+    else if (begins(payload, size, "0")) answer_frame(fd, TEXT, (unsigned char *)"40", 2);
+    else if (begins(payload, size, "40") && client->phase == GREETING) become_open(client);
+    else die("the server sent a packet that is not expected");
+}
+
 static void act(int fd, int opcode, const unsigned char *payload, size_t size, uint64_t at) {
     struct client *client = &clients[fd];
     if (client->phase == CLOSING) return;
-    if (opcode == TEXT || opcode == BINARY) take_message(client, payload, size, at);
+    if (opcode == TEXT && dialect == SOCKET_IO) take_packet(fd, payload, size, at);
+    else if (opcode == TEXT || opcode == BINARY) take_message(client, payload, size, at);
     else if (opcode == PING) answer_frame(fd, PONG, payload, size);
     else if (opcode == CLOSE) answer_frame(fd, CLOSE, payload, size);
 }
@@ -170,8 +195,8 @@ static size_t take_answer(struct client *client, const unsigned char *data, size
         fprintf(stderr, "load: refused: %.*s\n", (int)(size > 400 ? 400 : size), data);
         exit(1);
     }
-    client->phase = OPEN;
-    opened++;
+    if (dialect == PLAIN) become_open(client);
+    else client->phase = GREETING;
     return end + 4 - data;
 }
 
@@ -372,7 +397,12 @@ static void obey(const char *line) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3) die("usage: load PORT PATH [HEADER]...");
+    if (argc > 1 && !strncmp(argv[1], "--", 2)) {
+        dialect = strcmp(argv[1], "--socketio") ? PLAIN : SOCKET_IO;
+        argc--;
+        argv++;
+    }
+    if (argc < 3) die("usage: load [--plain | --socketio] PORT PATH [HEADER]...");
     port = atoi(argv[1]);
     snprintf(path, sizeof path, "%s", argv[2]);
     headers = argv + 3;

@@ -46,11 +46,14 @@ class Load:
         address: Path and query of the websockets.
         headers: More lines for the head of the handshake, such as ``Cookie: a=b``; a ``%u`` in
             them stands for the number of the websocket, from 0 on, and anew once all are closed.
+        dialect: How the server wants to be spoken to, ``plain`` or ``socketio``.
     """
 
-    def __init__(self, port: int, address: str, headers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, port: int, address: str, headers: Sequence[str] = (), *, dialect: str = "plain"
+    ) -> None:
         self._popen = subprocess.Popen(
-            [compiled("load"), str(port), address, *headers],
+            [compiled("load"), f"--{dialect}", str(port), address, *headers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

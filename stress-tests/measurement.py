@@ -10,17 +10,10 @@ from pathlib import Path
 
 from load import Answer, Load
 from processes import Process
+from publishers import OWN_NAME, Publisher
 from redis import Redis
 from scenario import Figures
-from servers import (
-    ADDRESS,
-    CHANNEL,
-    OWN_NAME,
-    run_in_site,
-    site_environment,
-    start_redis,
-    start_server,
-)
+from servers import contender, run_in_site, site_environment, start_redis, start_server
 from waiting import settled
 
 MEMORY_TOLERANCE = 16 * 1024
@@ -35,7 +28,7 @@ STAMP = 16
 def arena(
     kind: str,
     *,
-    address: str = ADDRESS,
+    address: str = "",
     visitors: int = 0,
     headers: Sequence[str] = (),
     arguments: Sequence[str] = (),
@@ -45,7 +38,7 @@ def arena(
 
     Args:
         kind: The contender.
-        address: Path and query of the websockets.
+        address: Path and query of the websockets, if not those of the contender.
         visitors: How many users there are, each logged in with a session of its own; the first
             websockets are theirs. Without users nobody is logged in.
         headers: More lines for the head of each handshake.
@@ -59,9 +52,11 @@ def arena(
         if visitors:
             run_in_site(["visitors.py", str(visitors)], environment)
         server, port = start_server(stack, kind, path, environment, arguments)
-        cookie = [COOKIE] if visitors else []
-        load = stack.enter_context(Load(port, address, [*headers, *cookie]))
-        yield Arena(client, server, port, load, environment)
+        own, cookie = contender(kind), [COOKIE] if visitors else []
+        publisher = stack.enter_context(own.publisher(port, path))
+        load = Load(port, address or own.address, [*headers, *cookie], dialect=own.dialect)
+        stack.enter_context(load)
+        yield Arena(client, server, port, load, publisher, environment)
 
 
 class Arena:
@@ -72,6 +67,7 @@ class Arena:
         server: The contender.
         port: Where it listens.
         load: Its clients.
+        publisher: Publishes to it.
         environment: For programs of its site.
     """
 
@@ -81,6 +77,7 @@ class Arena:
         server: Process,
         port: int,
         load: Load,
+        publisher: Publisher,
         environment: Mapping[str, str],
     ) -> None:
         self.environment = environment
@@ -88,6 +85,7 @@ class Arena:
         self.server = server
         self.port = port
         self.load = load
+        self.publisher = publisher
 
     def steady(self, clients: int, rate: float, seconds: float, size: int = 100) -> Figures:
         """Publish at a rate; return the cost of a delivery in microseconds, and latencies."""
@@ -127,10 +125,7 @@ class Arena:
 
     def publish(self, messages: Sequence[bytes]) -> None:
         """Publish messages in one go."""
-        pipeline = self.redis.pipeline(transaction=False)
-        for one in messages:
-            pipeline.publish(CHANNEL, one)
-        pipeline.execute()
+        self.publisher.publish(messages)
 
     def publish_one(self, size: int = 100) -> None:
         """Publish one message that says when it was made."""

@@ -77,6 +77,11 @@ class Process:
         """The number of the process that was started."""
         return self._popen.pid
 
+    @property
+    def pids(self) -> list[int]:
+        """The numbers of the process and of all that it started."""
+        return [member.pid for member in self._members()]
+
     def check(self) -> None:
         """Make sure that it runs.
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SITE = HERE / "site"
+"""The project that our servers run."""
 BUILD = HERE / "build"
 CFLAGS = ("-O2", "-Wall", "-Wextra")
 

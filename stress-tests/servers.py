@@ -11,18 +11,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import redis
+from contenders import Contender
 from interrupts import postponed
+from peers import PEERS
 from processes import Process
-from programs import HERE, compiled, installed
+from programs import HERE, SITE, compiled, installed
+from publishers import CHANNEL, OWN_NAME
 from waiting import wait_for
 
-CHANNEL = "broadcast:bench"
-ADDRESS = "/ws/bench?subscribe-broadcast"
-OWN_NAME = "bench"
-"""What the benchmark calls its own connections to Redis."""
 BACKLOG = 1024
-SITE = HERE / "site"
-"""The project that our servers run."""
+MAX_CLIENTS = 60_000
+"""Connections to Redis, some servers need one for each websocket."""
 
 
 def _floor(port: int, redis_path: Path) -> list[str]:
@@ -41,31 +40,32 @@ def _uwsgi(port: int, redis_path: Path) -> list[str]:
     ]
 
 
-SERVERS: dict[str, Callable[[int, Path], list[str]]] = {
-    "floor": _floor,
-    "serve": _serve,
-    "uwsgi": _uwsgi,
+SERVERS: dict[str, Contender] = {
+    "floor": Contender(title="a C program with one send() for each delivery", command=_floor),
+    "serve": Contender(title="manage.py ws4redis serve", command=_serve),
+    "uwsgi": Contender(title="ws4redis in uWSGI with gevent", command=_uwsgi),
+    **PEERS,
 }
+
+
+def contender(name: str) -> Contender:
+    """Return a contender; a second turn of it in a round shows how much is chance."""
+    return SERVERS[name.removesuffix(" again")]
 
 
 def is_peer(name: str) -> bool:
     """Return whether a contender is neither ours nor the floor."""
-    return _kind(name) not in ("floor", "serve", "uwsgi")
+    return contender(name).is_peer
 
 
 def missing(name: str) -> str:
     """Return why a contender can't take part here; nothing if it can."""
-    return "" if _kind(name) in SERVERS else "it is not there"
+    return contender(name).missing()
 
 
 def rate_of(name: str, wanted: float) -> float:
     """Return how many messages a second a contender gets where others get so many."""
-    return wanted
-
-
-def _kind(name: str) -> str:
-    """Return the contender itself; a second turn of it in a round shows how much is chance."""
-    return name.removesuffix(" again")
+    return min(wanted, contender(name).max_rate)
 
 
 def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
@@ -73,6 +73,7 @@ def start_redis(stack: ExitStack, directory: Path) -> tuple[redis.Redis, Path]:
     path = directory / "redis.sock"
     command = [installed("redis-server", "valkey-server"), "--port", "0"]
     command += ["--unixsocket", str(path), "--save", "", "--dir", str(directory)]
+    command += ["--maxclients", str(MAX_CLIENTS)]
     with postponed():
         process = stack.enter_context(Process(command, directory / "redis.log"))
     client = redis.Redis(unix_socket_path=str(path), client_name=OWN_NAME)
@@ -109,12 +110,17 @@ def start_server(
     arguments: Sequence[str] = (),
 ) -> tuple[Process, int]:
     """Start one of the servers, perhaps with more arguments; return it and its port."""
-    port = free_port()
-    command = [*SERVERS[_kind(kind)](port, redis_path), *arguments]
+    own, port = contender(kind), free_port()
+    command = [*own.command(port, redis_path), *arguments]
     log = redis_path.parent / "server.log"
     with postponed():
         process = stack.enter_context(
-            Process(command, log, directory=SITE, environment=environment)
+            Process(
+                command,
+                log,
+                directory=own.directory,
+                environment={**environment, **own.environment},
+            )
         )
     _wait_until(process, lambda: listens(port), f"the start of {kind}")
     return process, port

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
+import os
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+
+from tests.waiting import wait_for
 
 
 def by_header(request: Any) -> None:
@@ -23,8 +26,9 @@ def only_members(request: Any, channels: list[str]) -> list[str]:
 
 
 def slowly(request: Any, channels: list[str]) -> list[str]:
+    """Decide when a file appears."""
     logging.getLogger("ws4redis.policy").warning("The policy thinks")
-    time.sleep(0.5)
+    wait_for(Path(os.environ["WS4REDIS_TEST_DECISION"]).exists)
     return channels
 
 

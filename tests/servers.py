@@ -140,6 +140,13 @@ class Server:
         ]
         return [one for root in roots for one in (root, *root.children(recursive=True))]
 
+    def is_at_rest(self) -> bool:
+        """Whether all processes wait for something: none is still starting."""
+        try:
+            return all(one.status() == psutil.STATUS_SLEEPING for one in self.tree())
+        except psutil.NoSuchProcess:
+            return False
+
     def is_ready(self) -> bool:
         """Whether both the loop and, where it is there, Django answer."""
         try:
@@ -180,7 +187,22 @@ def serving(
         server = Server(site, processes)
         wait_for(lambda: server.is_ready() or any(one.poll() is not None for one in processes))
         assert all(process.poll() is None for process in processes), server.log
+        _wait_until_at_rest(server)
         yield server
+
+
+def _wait_until_at_rest(server: Server) -> None:
+    """Wait for all workers: the first one answers while others start.
+
+    One of uWSGI forgets a stop that comes before it handles signals, and is waited for a minute.
+    """
+    looks: list[bool] = []
+
+    def rests() -> bool:
+        looks.append(server.is_at_rest())
+        return looks[-3:] == [True] * 3
+
+    wait_for(rests)
 
 
 def _environment(kind: str, redis_url: str, settings: dict[str, Any]) -> dict[str, str]:

@@ -45,6 +45,7 @@ SCENARIO = Scenario(
         "uwsgi-api",
         "socketio",
         "channels-uvicorn",
+        "channels-pubsub",
         "channels-daphne",
         "floor again",
     ),

@@ -21,7 +21,8 @@ SECONDS = 5.0
 ADDRESS, PEER_ADDRESS = "/ws/inbound?publish-broadcast", "/ws/inbound"
 TEXT = "a-line-that-somebody-has-typed-and-everybody-is-to-see"
 COMMANDS = ("publish", "zremrangebyscore")
-"""One of them comes to Redis for each message. Channels first cleans the group up."""
+"""One of them comes to Redis for each message. Channels forgets who was in the group for too long,
+before it asks who is; nobody is."""
 PEERS = ("channels-uvicorn", "channels-pubsub", "channels-daphne")
 
 

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.deployments import KINDS
 from tests.raw import RawClient
 from tests.servers import RedisServer, Server, serving
+from tests.waiting import PATIENCE
 
 _numbers = itertools.count()
 _untrusting = ssl.create_default_context()
@@ -65,6 +66,8 @@ def open_websocket() -> Iterator[Open]:
         def opened(url: str, cookie: str = "", **options: Any) -> ClientConnection:
             headers = {"Cookie": cookie} if cookie else {}
             headers |= options.pop("headers", {})
+            # One that pauses at so many messages does not hear the answer to its close frame.
+            options = {"open_timeout": PATIENCE, "max_queue": None, **options}
             if url.startswith("wss:"):
                 options["ssl"] = _untrusting
             return stack.enter_context(

@@ -59,7 +59,7 @@ def test_a_kick_closes_what_is_open_and_forbids_nothing(
         exec(KICK)
         assert code(john) == 4501
         open_websocket(url, cookies["john"])
-        mary.ping().wait(PATIENCE)
+        assert mary.ping().wait(PATIENCE)
 
 
 def test_each_of_the_lines_alone(

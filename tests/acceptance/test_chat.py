@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.servers import ROOT, end, free_port
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = [
@@ -57,6 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        expect.set_options(timeout=1000 * PATIENCE)
         yield running
         running.close()
 
@@ -179,7 +180,7 @@ def test_the_demo_leaves_nothing_running(tmp_path: Path, number: int) -> None:
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) >= 2
         assert end(process, number) == 0
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, PATIENCE)
     assert not alive
 
 

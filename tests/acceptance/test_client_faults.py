@@ -119,9 +119,10 @@ def test_a_client_that_pings_and_never_reads_is_dropped(
 def lorises(server: Server, begin: bytes, count: int) -> Iterator[list[socket.socket]]:
     """Open connections that have begun a request and not ended it."""
     with ExitStack() as stack:
-        opened = [stack.enter_context(server.connect()) for _ in range(count)]
-        for one in opened:
-            one.sendall(begin)
+        opened = []
+        for _ in range(count):
+            opened.append(stack.enter_context(server.connect()))
+            opened[-1].sendall(begin)
         yield opened
 
 
@@ -231,7 +232,7 @@ def test_a_client_that_vanishes_without_a_word_is_given_up(
     users: Any,
     facility: str,
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url, WS4REDIS_PING_INTERVAL=0.5) as server:
+    with serving(kind, tmp_path, redis_server.url, WS4REDIS_PING_INTERVAL=1) as server:
         command = [sys.executable, "-c", VANISHING, server.url(f"{facility}?subscribe-broadcast")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as client:
             try:

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 
 from tests.deployments import ROOT, Site, free_port, is_listening, nginx
 from tests.servers import RedisServer, Server, end, serving
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 GOOD = """
     proxy_http_version 1.1;
@@ -108,10 +109,20 @@ def django(directory: Path, redis_server: RedisServer, users: Any) -> Iterator[s
         },
     )
     try:
-        wait_for(lambda: is_listening(port))
+        # gunicorn listens before its worker has loaded Django.
+        wait_for(lambda: answers(port))
         yield f"127.0.0.1:{port}"
     finally:
         end(process)
+
+
+def answers(port: int) -> bool:
+    try:
+        with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
+            connection.request("GET", "/")
+            return connection.getresponse().status == 200
+    except OSError:
+        return False
 
 
 @pytest.fixture
@@ -185,9 +196,9 @@ FAULTS: dict[str, tuple[str, str, str, str]] = {
         "Let the proxy pass the Cookie header on",
     ),
     "short timeout": (
-        GOOD + "proxy_read_timeout 300ms;",
+        GOOD + "proxy_read_timeout 700ms;",
         "quiet",
-        "A proxy cuts quiet websockets after 0.",
+        "A proxy cuts quiet websockets after ",
         "proxy_read_timeout 60s",
     ),
     "nothing behind": (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_facility import BOTH, publish, receive
+from tests.acceptance.test_lifecycle import come_back
 from tests.hooks import SECRET
 from tests.raw import HANDSHAKE, RawClient
 from tests.servers import RedisServer, Server, serving
@@ -166,7 +167,8 @@ def test_a_hook_that_never_ends_is_given_up(
     # More of them than threads and cores for hooks: those that wait for one are given up as well.
     patience = {"WS4REDIS_HOOK_TIMEOUT": 0.3, "WS4REDIS_HOOK_THREADS": 2}
     with serving(kind, tmp_path, redis_server.url, **HOOKS, **patience) as server:
-        bystander = open_websocket(server.url(f"{facility}?subscribe-broadcast"))
+        # The first one has to import what it needs, and may be given up as well.
+        bystander = come_back(open_websocket, server.url(f"{facility}?subscribe-broadcast"))
         for _ in range(4):
             address = f"/ws/{facility}?subscribe-broadcast&in={hook}&hang"
             answer = RawClient.ask(server, address, {})

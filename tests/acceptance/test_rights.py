@@ -246,7 +246,7 @@ def test_kick_closes_whom_it_names(
             call_command("ws4redis", "kick", f"--{whom}", named[whom])
         assert code(websocket) == EXPELLED
         assert "Told 1 websocket process." in capsys.readouterr().out
-        other.ping().wait(PATIENCE)
+        assert other.ping().wait(PATIENCE)
 
 
 def test_kick_wants_to_know_whom() -> None:

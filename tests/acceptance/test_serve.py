@@ -449,7 +449,7 @@ def test_a_reload_without_an_interpreter_leaves_the_old_workers(
         python.unlink()
         running.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "could not be started; the old ones go on" in running.log)
-        assert running.workers() == before
+        wait_for(lambda: running.workers() == before)
         assert get(port, "/healthz") == (200, "alive")
 
 
@@ -481,7 +481,8 @@ def test_a_worker_that_does_not_end_is_killed(
     with serve(tmp_path, redis_server, *options, env=environment) as running:
         before = running.workers()
         running.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: not running.workers() & before)
+        # New ones start first, and then the old ones have some seconds.
+        wait_for(lambda: not running.workers() & before, patience=2 * PATIENCE)
         assert "did not end; killing it" in running.log
 
 
@@ -490,7 +491,11 @@ def test_a_handshake_under_way_gets_an_answer(
 ) -> None:
     port = free_port()
     settings = {"WS4REDIS_ALLOWED_CHANNELS": "tests.policies.slowly"}
-    environment = {"WS4REDIS_TEST_SETTINGS": json.dumps(settings)}
+    decision = tmp_path / "decision"
+    environment = {
+        "WS4REDIS_TEST_SETTINGS": json.dumps(settings),
+        "WS4REDIS_TEST_DECISION": str(decision),
+    }
     options = ("--bind", f"127.0.0.1:{port}")
     with (
         serve(tmp_path, redis_server, *options, env=environment) as running,
@@ -499,6 +504,8 @@ def test_a_handshake_under_way_gets_an_answer(
         client.sendall(handshake(facility))
         wait_for(lambda: "The policy thinks" in running.log)
         running.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not is_listening(port))
+        decision.touch()
         assert b" 503 " in client.recv(4096)
 
 

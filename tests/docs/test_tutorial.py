@@ -13,6 +13,7 @@ from typing import Any
 
 from websockets.sync.client import connect
 
+from tests.deployments import is_listening
 from tests.servers import ROOT, RedisServer, free_port
 from tests.waiting import PATIENCE, wait_for
 
@@ -77,7 +78,9 @@ class Reader:
                 stderr=output,
                 start_new_session=True,
             )
-        wait_for(lambda: "Starting development server" in self.log.read_text(), 30)
+        # Some versions of Django say that they start before they listen.
+        wait_for(lambda: is_listening(self.port), 2 * PATIENCE)
+        wait_for(lambda: "Starting development server" in self.log.read_text())
 
     def stop(self) -> None:
         if self.server is not None:
@@ -99,7 +102,7 @@ def test_the_tutorial_leads_to_a_first_push(tmp_path: Path, redis_server: RedisS
             for line in text.strip().splitlines():
                 if "shell -c" in line:
                     address = f"ws://127.0.0.1:{reader.port}/ws/news?subscribe-broadcast"
-                    with connect(address, proxy=None) as websocket:
+                    with connect(address, proxy=None, open_timeout=PATIENCE) as websocket:
                         reader.type(line)
                         received.append(websocket.recv(timeout=PATIENCE))
                 else:

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.test import RequestFactory, override_settings
 
 from tests.servers import RedisServer, free_port
+from tests.waiting import PATIENCE
 from ws4redis.exceptions import BusError
 from ws4redis.publisher import RedisPublisher
 from ws4redis.redis_client import get_client
@@ -39,10 +40,10 @@ def listener(redis_client: redis.Redis, facility: str) -> Iterator[Any]:
     """Everything that is published on the facility."""
     with redis_client.pubsub() as subscription:
         subscription.psubscribe(f"*:{facility}")
-        assert subscription.get_message(timeout=5) is not None
+        assert subscription.get_message(timeout=PATIENCE) is not None
 
-        def heard() -> Any:
-            message = subscription.get_message(timeout=0.2)
+        def heard(patience: float = PATIENCE) -> Any:
+            message = subscription.get_message(timeout=patience)
             return message and (message["channel"].decode(), message["data"])
 
         yield heard
@@ -138,7 +139,7 @@ def test_a_rolled_back_transaction_sends_nothing(facility: str, listener: Any, u
         transaction.set_rollback(True)
     with transaction.atomic():
         assert publisher.publish_message("committed", on_commit=True) is None
-        assert listener() is None
+        assert listener(0.2) is None
     assert listener() == (f"broadcast:{facility}", b"committed")
     publisher.publish_message("outside", on_commit=True)
     assert listener() == (f"broadcast:{facility}", b"outside")
