@@ -7,9 +7,9 @@ long the busiest process computes for a burst: that alone limits it where there 
 from __future__ import annotations
 
 from measurement import Arena, arena
+from publishers import CHANNEL
 from scale import scaled
 from scenario import Bar, Figures, Scenario
-from publishers import CHANNEL
 
 CLIENTS, FEW = 1000, 100
 BURST, BURSTS = 1000, 20
