@@ -10,7 +10,7 @@ from scale import scaled
 from scenario import Bar, Figures, Scenario
 
 CLIENTS, FACILITIES, FLOOR_RATE = 1000, 10, 50.0
-RATE, SECONDS = 25.0, 5.0
+RATE, SECONDS = 25.0, 3.0
 """How often in a second a broadcast goes to all facilities, or a message to each of the users."""
 ALL = "subscribe-broadcast&subscribe-user&subscribe-group&subscribe-session"
 SIZE = 100

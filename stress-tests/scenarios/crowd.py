@@ -6,7 +6,7 @@ from measurement import arena
 from scale import scaled
 from scenario import Bar, Figures, Scenario
 
-CLIENTS, RATE, SECONDS = 8000, 6.0, 5.0
+CLIENTS, RATE, SECONDS = 8000, 6.0, 4.0
 
 
 def measure(contender: str) -> Figures:

@@ -7,7 +7,7 @@ from scale import scaled
 from scenario import Bar, Figures, Scenario
 from servers import rate_of
 
-CLIENTS, RATE, SECONDS = 1000, 50.0, 5.0
+CLIENTS, RATE, SECONDS = 1000, 50.0, 3.0
 CPU = "CPU of a delivery, 1000 clients, 50 msg/s, 100 B"
 P99 = "p99 latency, 1000 clients, 50 msg/s, 100 B"
 

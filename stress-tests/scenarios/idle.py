@@ -9,7 +9,7 @@ from scale import scaled
 from scenario import Bar, Figures, Scenario
 
 CLIENTS = 10_000
-SECONDS, REST = 12.5, 2.0
+SECONDS, REST = 10.0, 2.0
 HEARTBEAT, CLIENT_BEAT_MS = "--heartbeat--", 5000
 OURS = ("serve", "uwsgi")
 
