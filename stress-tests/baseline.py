@@ -1,4 +1,4 @@
-"""The guard: compares ratios with those that are committed, and allows for chance."""
+"""The guard: holds ratios against those that are committed, and allows for chance."""
 
 from __future__ import annotations
 
@@ -6,32 +6,40 @@ import json
 from pathlib import Path
 from typing import Any
 
-MARGIN = 1.5
-"""How much worse than the committed ratio one may be. Busy machines were seen to move the median of
-three rounds by a quarter."""
+Scenarios = dict[str, Any]
 
 
-def worse(path: Path, known: dict[str, Any]) -> list[str]:
-    """Say which bars are far worse than in a committed result, or are not there any more.
+def compare(path: Path, scenarios: Scenarios) -> tuple[str, bool]:
+    """Return what became of the committed ratios, and whether all of them are good enough.
 
     Args:
-        path: A file that ``bench.py --json`` has written.
-        known: The scenarios that were measured now.
+        path: A JSON array; each entry names a ratio of a scenario, what it was (``usual``), and
+            above what something is wrong (``worst``): too far for a machine that is only busy.
+        scenarios: What was measured now.
     """
-    committed = json.loads(path.read_text())["scenarios"]
-    return [
-        complaint
-        for name, scenario in committed.items()
-        for bar in scenario["bars"]
-        if (complaint := _complaint(bar, known.get(name, {"bars": []})["bars"]))
-    ]
+    entries = json.loads(path.read_text())
+    judged = [(entry, _ratio(entry, scenarios)) for entry in entries]
+    lines = [_line(entry, ratio) for entry, ratio in judged]
+    return "\n".join(lines), all(_is_good(entry, ratio) for entry, ratio in judged)
 
 
-def _complaint(old: dict[str, Any], bars: list[dict[str, Any]]) -> str:
-    title = f"{old['what']}, {old['ours']} / {old['reference']}"
-    new = [bar for bar in bars if (bar["what"], bar["ours"]) == (old["what"], old["ours"])]
-    if not new:
-        return f"{title}: not measured"
-    if new[0]["ratio"] <= MARGIN * old["ratio"]:
-        return ""
-    return f"{title}: {new[0]['ratio']:.3g} instead of {old['ratio']:.3g}, more than {MARGIN} times"
+def _ratio(entry: dict[str, Any], scenarios: Scenarios) -> float | None:
+    """Return the ratio that an entry names; None if it was not measured."""
+    wanted = (entry["what"], entry["ours"], entry["reference"])
+    for bar in scenarios.get(entry["scenario"], {"bars": []})["bars"]:
+        if (bar["what"], bar["ours"], bar["reference"]) == wanted:
+            return float(bar["ratio"])
+    return None
+
+
+def _is_good(entry: dict[str, Any], ratio: float | None) -> bool:
+    return ratio is not None and ratio <= entry["worst"]
+
+
+def _line(entry: dict[str, Any], ratio: float | None) -> str:
+    verdict = "good" if _is_good(entry, ratio) else "TOO BAD"
+    now = "not measured" if ratio is None else f"{ratio:.3g}"
+    return (
+        f"{verdict}: {entry['what']}, {entry['ours']} by {entry['reference']}: "
+        f"{now} (usually {entry['usual']:.3g}, at worst {entry['worst']:.3g})"
+    )

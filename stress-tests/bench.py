@@ -37,8 +37,10 @@ def main() -> None:
     bars = [bar for one in known.values() for bar in one["bars"]]
     if bars:
         print(f"Bars, medians of {options.rounds} rounds\n\n{bars_table(bars)}")
-    if options.baseline and (worse := baseline.worse(options.baseline, known)):
-        sys.exit("\n".join(worse))
+    if options.baseline:
+        text, is_good = baseline.compare(options.baseline, known)
+        print(f"\nBeside {options.baseline}\n\n{text}", flush=True)
+        sys.exit(0 if is_good else 1)
 
 
 def _measured(scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:

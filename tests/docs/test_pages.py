@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from tests.servers import ROOT
 from ws4redis import checks, conf
 
 
-def load_settings_page() -> Any:
-    path = ROOT / "docs" / "settings_page.py"
-    spec = importlib.util.spec_from_file_location("settings_page", path)
+def load(*path: str) -> Any:
+    """Import a program that writes parts of the documentation."""
+    file = ROOT.joinpath(*path)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -25,8 +27,15 @@ def load_settings_page() -> Any:
 
 
 def test_the_reference_of_settings_is_fresh() -> None:
-    module = load_settings_page()
+    module = load("docs", "settings_page.py")
     assert module.TARGET.read_text() == module.page(), "run docs/settings_page.py"
+
+
+def test_the_tables_of_the_benchmark_are_those_of_its_result() -> None:
+    directory = ROOT / "docs" / "topics" / "performance"
+    scenarios = json.loads((directory / "result.json").read_text())["scenarios"]
+    for name, text in load("stress-tests", "tables.py").tables(scenarios).items():
+        assert (directory / f"{name}.md").read_text() == text, "make plots"
 
 
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")])
