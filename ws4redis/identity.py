@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
 from typing import Any
 
 from django.apps import apps
@@ -12,7 +11,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.signed_cookies import SessionStore as CookieStore
 
 from ws4redis.audiences import Unresolved, own_user
-from ws4redis.groups import group_names, groups_field, has_groups_of_django
+from ws4redis.groups import groups_field
 from ws4redis.loop.admission import ANONYMOUS, Identity
 
 USER_KEY = "_auth_user_id"
@@ -54,16 +53,10 @@ def rights(user: Any) -> int:
     That is the name, the flags, the groups, and the password, as who has a new one has a reason.
     """
     flags = (getattr(user, "is_staff", False), getattr(user, "is_superuser", False))
-    names = sorted(_names_of_groups(user))
-    return hash((user.get_username(), getattr(user, "password", ""), *flags, *names))
-
-
-def _names_of_groups(user: Any) -> Iterable[str]:
-    if has_groups_of_django(user):
-        return group_names(user)
     # The class of a lazy user, as Django's middleware sets it, is not that of the user.
     groups = user.groups.all() if groups_field(user._meta.model) is not None else ()
-    return [str(getattr(group, "name", group.pk)) for group in groups]
+    names = sorted(str(getattr(group, "name", group.pk)) for group in groups)
+    return hash((user.get_username(), getattr(user, "password", ""), *flags, *names))
 
 
 def _session_key(session: Any) -> str:

@@ -124,6 +124,7 @@ class Bus:
         self._has_outgoing = Event()
         self._is_connected = Event()
         self._heard = True
+        self._is_dispatching = False
         self._fault = ""
         self._lost_at = 0.0
         self._reasons: set[str] = set()
@@ -282,6 +283,7 @@ class Bus:
     def _serve(self, link: Link) -> None:
         """Use a link until it breaks."""
         self._heard = True
+        self._is_dispatching = False
         self._fault = ""
         self.refused.clear()
         self._is_connected.set()
@@ -356,7 +358,9 @@ class Bus:
 
     def _dispatch(self, deliveries: list[Delivery]) -> None:
         if deliveries:
+            self._is_dispatching = True
             self._listener.on_messages(tuple(deliveries))
+            self._is_dispatching = False
             deliveries.clear()
 
     def _answer(self, answer: Any) -> None:
@@ -403,7 +407,8 @@ class Bus:
             self.refused.intersection_update(self._listener.channels())
             self._ask_again(self.refused)
             gevent.sleep(CHECK_INTERVAL)
-            missed = 0 if self._heard else missed + 1
+            # While messages are handed over, nothing is read: then silence says nothing.
+            missed = 0 if self._heard or self._is_dispatching else missed + 1
         self._break(link, f"Redis did not answer for {CHECK_INTERVAL * CHECKS_MISSED:g} s")
 
     def _break(self, link: Link, fault: str) -> None:

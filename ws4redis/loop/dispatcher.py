@@ -7,8 +7,8 @@ subscribes it, the last one to go unsubscribes it. Everything here runs on the h
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class Receiver(Protocol):
         """The form in which it wants them."""
 
     def accept(self, channel: bytes, message: Outgoing) -> bytes:
-        """Look at one message; return the frames to send for it now, which may be none."""
+        """Look at one message; return the frame to send for it now, empty if there is none."""
 
     def forget_returns(self) -> None:
         """Expect none of its own messages any more."""
@@ -140,38 +140,41 @@ class Dispatcher:
         has returned.
         """
         self._metrics.event("bus.messages", len(deliveries))
-        batches = [
-            self._batch(channel, [payload for _, payload in run])
+        batches = (
+            self._batch(channel, [Outgoing(payload) for _, payload in run])
             for channel, run in groupby(deliveries, key=itemgetter(0))
-        ]
-        self._fanout.write(batches[0] if len(batches) == 1 else _joined(batches))
+        )
+        self._fanout.write(_joined(batches))
 
-    def _batch(self, channel: bytes, payloads: list[bytes]) -> Batch:
+    def _batch(self, channel: bytes, messages: list[Outgoing]) -> Batch:
         """Return what each connection has to get of a run of messages on one channel."""
-        batch: Batch = {}
         follower = self._followers.get(channel)
         if follower is None:
-            return batch
-        messages = [Outgoing(payload) for payload in payloads]
+            return {}
         # First, as those that look at a message may settle over it.
+        batch = self._of_settled(follower, messages)
+        for receiver in follower.careful:
+            frames = [receiver.accept(channel, message) for message in messages]
+            if any(frames) and receiver.connection is not None:
+                batch[receiver.connection] = tuple(frames)
+        return batch
+
+    def _of_settled(self, follower: Follower, messages: list[Outgoing]) -> Batch:
+        batch: Batch = {}
         for encoding, members in follower.settled.items():
             self._metrics.event("messages.delivered", len(members) * len(messages))
-            batch |= dict.fromkeys(members, _frames(messages, encoding))
-        for receiver in follower.careful:
-            data = b"".join([receiver.accept(channel, message) for message in messages])
-            if data and receiver.connection is not None:
-                batch[receiver.connection] = data
+            frames = b"".join([message.frame(encoding) for message in messages])
+            batch |= dict.fromkeys(members, (frames,))
         return batch
 
 
-def _frames(messages: list[Outgoing], encoding: Encoding) -> bytes:
-    return b"".join([message.frame(encoding) for message in messages])
-
-
-def _joined(batches: list[Batch]) -> Batch:
-    """Return one batch for several that follow each other."""
-    parts: defaultdict[Connection, list[bytes]] = defaultdict(list)
-    for batch in batches:
-        for connection, data in batch.items():
-            parts[connection].append(data)
-    return {connection: b"".join(chunks) for connection, chunks in parts.items()}
+def _joined(batches: Iterator[Batch]) -> Batch:
+    """Return one batch for several that follow each other; mostly there is but one."""
+    first, second = next(batches, {}), next(batches, None)
+    if second is None:
+        return first
+    joined: defaultdict[Connection, list[bytes]] = defaultdict(list)
+    for batch in chain((first, second), batches):
+        for connection, frames in batch.items():
+            joined[connection] += frames
+    return dict(joined)

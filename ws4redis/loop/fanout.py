@@ -1,6 +1,6 @@
 """Writes what is due to many sockets in slices, so that no other work of the hub waits for all.
 
-A batch for few sockets overtakes one for many that is still being written. Whoever has yet to get
+A batch for few sockets overtakes a large one that is still being written. Whoever has yet to get
 its part of that one gets the later bytes behind it, so each connection keeps its order.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ws4redis.loop.connection import Connection
 
@@ -21,8 +21,9 @@ STEP = 32
 FEW = 256
 """Sockets that are written without a pause, about a millisecond."""
 
-Batch = dict[Connection, bytes]
-"""What each connection has to get."""
+Batch = dict[Connection, Sequence[bytes]]
+"""The frames that each connection has to get. They are joined only when they are written: until
+then all connections share them."""
 
 
 class Fanout:
@@ -41,6 +42,8 @@ class Fanout:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._due: Batch = {}
+        self._overtaking = 0
+        """Sockets of small batches since the hub could do something else."""
         self._pause = pause
         self._spawn = spawn
         self._clock = clock
@@ -48,7 +51,7 @@ class Fanout:
     def write(self, batch: Batch) -> None:
         """Write a batch; a large one may go on after the return.
 
-        A second large one waits here for the first, so that no more than one is held in memory.
+        A second large one waits here for the first, and with it whoever calls.
         """
         if len(batch) <= FEW:
             self._overtake(batch)
@@ -60,13 +63,22 @@ class Fanout:
         if self._due:
             self._spawn(self._write_rest)
 
+    def flush(self, connection: Connection) -> None:
+        """Write what is still due to a connection that is about to be closed."""
+        if (frames := self._due.pop(connection, None)) is not None:
+            _send(connection, frames)
+
     def _overtake(self, batch: Batch) -> None:
-        due = self._due
-        for connection, data in batch.items():
-            if connection in due:
-                due[connection] += data
+        # Many small batches in a row are as long as a large one.
+        self._overtaking += len(batch)
+        if self._overtaking > FEW:
+            self._overtaking = 0
+            self._pause()
+        for connection, frames in batch.items():
+            if connection in self._due:
+                self._due[connection] = [*self._due[connection], *frames]
             else:
-                connection.send(data)
+                _send(connection, frames)
 
     def _write_rest(self) -> None:
         while self._due:
@@ -74,16 +86,16 @@ class Fanout:
             self._write_slice()
 
     def _write_slice(self) -> None:
-        try:
-            self._write_until(self._clock() + SLICE)
-        except Exception:
-            # The others still get theirs; and without an end, the next batch would wait for ever.
-            logger.exception("A websocket could not be written")
-
-    def _write_until(self, end: float) -> None:
-        due, is_over = self._due, False
+        due, end, is_over = self._due, self._clock() + SLICE, False
         while due and not is_over:
             for _ in range(min(STEP, len(due))):
-                connection, data = due.popitem()
-                connection.send(data)
+                _send(*due.popitem())
             is_over = self._clock() >= end
+
+
+def _send(connection: Connection, frames: Sequence[bytes]) -> None:
+    try:
+        connection.send(b"".join(frames))
+    except Exception:
+        # All others still get theirs.
+        logger.exception("A websocket could not be written")

@@ -68,8 +68,10 @@ class Runner:
         self.options = options
         self.metrics = metrics
         self.bus = Bus(lambda: self._offload_own(connect), self, metrics)
-        fanout = Fanout(pause=give_way, spawn=gevent.spawn)
-        self.dispatcher = Dispatcher(self.bus.subscribe, self.bus.unsubscribe, fanout, metrics)
+        self._fanout = Fanout(pause=give_way, spawn=gevent.spawn)
+        self.dispatcher = Dispatcher(
+            self.bus.subscribe, self.bus.unsubscribe, self._fanout, metrics
+        )
         self.uplink = Uplink(self.bus, options.expire, metrics)
         self.registry: Registry
         self.sweep: Sweep
@@ -236,6 +238,7 @@ class Runner:
             self.registry,
             lambda identities: self._offload_own(self._judge, identities),
             self.options.auth_sweep,
+            self._fanout.flush,
         )
         self.dispatcher.join(self.options.control, self.sweep)
         self.sweep.start()

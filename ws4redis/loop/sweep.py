@@ -97,13 +97,21 @@ class Sweep:
         registry: The websockets.
         judge: Decides who may stay.
         interval: Seconds between two looks at everybody; None to look only when told.
+        flush: Writes what is still due to a websocket that is about to be closed.
     """
 
     connection: Connection | None = None
     encoding: Encoding = PLAIN
 
-    def __init__(self, registry: Registry, judge: Judge, interval: float | None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        judge: Judge,
+        interval: float | None,
+        flush: Callable[[Connection], None],
+    ) -> None:
         self._registry = registry
+        self._flush = flush
         self._judge = judge
         self._interval = interval
         self._suspects: set[Identity] = set()
@@ -208,6 +216,8 @@ class Sweep:
             code = code_of(connection.place) if connection.place is not None else None
             if code is not None and connection.phase is Phase.OPEN:
                 self._registry.metrics.event("connections.expelled")
+                # An order overtakes the messages of a large fan-out that were published before it.
+                self._flush(connection)
                 connection.close(code, REASONS.get(code, ""))
                 closed += 1
                 if closed % SLICE == 0:

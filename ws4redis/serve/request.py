@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 import gevent
-from gevent.pywsgi import OldMessage, WSGIHandler
+from gevent.pywsgi import WSGIHandler
 
 from ws4redis import flood
 from ws4redis.endpoint import REFUSED_HEADER
@@ -34,8 +34,6 @@ READ_SIZE = 4096
 _BEGIN = re.compile(rb"[\r\nA-Za-z]")
 _END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END = 4
-_USUAL_HEADERS = re.compile(rb"((?:[A-Za-z0-9-]+:[\t -~]*\r\n){1,64})\r\n")
-"""Headers that no parser reads in two ways, and nothing behind them."""
 _REASONS = {
     400: "it is malformed",
     408: "it did not end in time",
@@ -93,17 +91,6 @@ class Handler(WSGIHandler):  # type: ignore[misc]
             self.content_length = None
             del self.headers["Content-Length"], self.headers["Transfer-Encoding"]
         return True
-
-    def MessageClass(self, *args: Any) -> Any:
-        """Parse the headers: those of usual lines at once, all others with Python's mail parser."""
-        if (lines := _USUAL_HEADERS.fullmatch(self.rfile.peek())) is None:
-            return super().MessageClass(*args)
-        self.rfile.read()
-        headers = OldMessage()
-        for line in lines[1].decode("latin-1").split("\r\n")[:-1]:
-            name, _, value = line.partition(":")
-            headers.set_raw(name, value.lstrip(" \t"))
-        return headers
 
     def start_response(
         self, status: str, headers: Sequence[tuple[str, str]], exc_info: Any = None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -170,6 +171,18 @@ def test_receivers_may_leave_while_a_message_is_written(redis: Redis) -> None:
         receiver.connection.send = leave_all
     redis.dispatcher.dispatch([(b"a", b"1")])
     assert redis.calls[-1] == ("unsubscribe", b"a")
+
+
+def test_large_messages_to_many_take_the_memory_of_one(redis: Redis) -> None:
+    first, second = b"1" * 100_000, b"2" * 100_000
+    for _ in range(300):
+        connection = settled(redis, b"a", b"b").connection
+        connection.send = lambda data: None
+    tracemalloc.start()
+    redis.dispatcher.dispatch([(b"a", first), (b"b", second), (b"a", first)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * len(first)
 
 
 def test_with_the_link_all_receivers_forget_what_they_await(redis: Redis) -> None:

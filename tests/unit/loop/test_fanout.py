@@ -57,14 +57,14 @@ def received(connections: list[Any]) -> list[bytes]:
 
 def test_a_few_sockets_are_written_at_once(connections: list[Any]) -> None:
     hub = Hub()
-    hub.fanout.write(dict.fromkeys(connections[:3], b"x"))
+    hub.fanout.write(dict.fromkeys(connections[:3], (b"x",)))
     assert received(connections[:3]) == [b"x"] * 3
     assert (hub.pauses, hub.spawned) == (0, [])
 
 
 def test_many_sockets_are_written_in_slices(connections: list[Any]) -> None:
     hub = Hub()
-    hub.fanout.write(dict.fromkeys(connections, b"x"))
+    hub.fanout.write(dict.fromkeys(connections, (b"x",)))
     assert received(connections).count(b"x") == 5
     hub.run()
     assert received(connections) == [b"x"] * CONNECTIONS
@@ -73,10 +73,10 @@ def test_many_sockets_are_written_in_slices(connections: list[Any]) -> None:
 
 def test_a_small_batch_overtakes_but_not_for_those_who_still_wait(connections: list[Any]) -> None:
     hub, other = Hub(), FakeConnection()
-    hub.fanout.write(dict.fromkeys(connections, b"first "))
+    hub.fanout.write(dict.fromkeys(connections, (b"first ",)))
     (waiting,) = [one for one in connections if not one.sent][:1]
     (served,) = [one for one in connections if one.sent][:1]
-    batch: Batch = dict.fromkeys([waiting, served, other], b"second")  # type: ignore[list-item]
+    batch: Batch = dict.fromkeys([waiting, served, other], (b"second",))  # type: ignore[list-item]
     hub.fanout.write(batch)
     assert (other.sent, waiting.sent, served.sent) == ([b"second"], [], [b"first ", b"second"])
     hub.run()
@@ -85,9 +85,9 @@ def test_a_small_batch_overtakes_but_not_for_those_who_still_wait(connections: l
 
 def test_a_second_large_batch_waits_for_the_first(connections: list[Any]) -> None:
     hub = Hub()
-    hub.fanout.write(dict.fromkeys(connections, b"1"))
+    hub.fanout.write(dict.fromkeys(connections, (b"1",)))
     hub.meanwhile = [lambda: None, hub.run]
-    hub.fanout.write(dict.fromkeys(connections, b"2"))
+    hub.fanout.write(dict.fromkeys(connections, (b"2",)))
     assert all(data.startswith(b"1") for data in received(connections))
     hub.run()
     assert received(connections) == [b"12"] * CONNECTIONS
@@ -105,14 +105,36 @@ def test_a_connection_that_fails_keeps_nothing_from_the_others(
 
     for connection in broken:
         connection.send = fail
+    hub.fanout.write({broken[0]: (b"never",), connections[1]: (b"few ",)})
+    assert connections[1].sent.pop() == b"few "
     connections = connections[1:-1]
-    hub.fanout.write(dict.fromkeys([broken[0], *connections, broken[1]], b"x"))
+    hub.fanout.write(dict.fromkeys([broken[0], *connections, broken[1]], (b"x",)))
     hub.run()
     assert received(connections) == [b"x"] * (CONNECTIONS - 2)
-    assert caplog.text.count("could not be written") == 2
-    hub.fanout.write(dict.fromkeys(connections, b"y"))
+    assert caplog.text.count("could not be written") == 3
+    hub.fanout.write(dict.fromkeys(connections, (b"y",)))
     hub.run()
     assert received(connections) == [b"xy"] * (CONNECTIONS - 2)
+
+
+def test_many_small_batches_in_a_row_give_way_as_a_large_one_does(connections: list[Any]) -> None:
+    hub = Hub()
+    for _ in range(CONNECTIONS):
+        hub.fanout.write({connections[0]: (b"x",)})
+    assert hub.pauses == CONNECTIONS // (fanout.FEW + 1)
+    assert received(connections[:1]) == [b"x" * CONNECTIONS]
+
+
+def test_what_is_due_to_a_connection_can_be_written_before_its_end(connections: list[Any]) -> None:
+    hub = Hub()
+    hub.fanout.write(dict.fromkeys(connections, (b"x",)))
+    (waiting,) = [one for one in connections if not one.sent][:1]
+    (served,) = [one for one in connections if one.sent][:1]
+    for connection in (waiting, served, FakeConnection()):
+        hub.fanout.flush(connection)  # type: ignore[arg-type]
+    assert (waiting.sent, served.sent) == ([b"x"], [b"x"])
+    hub.run()
+    assert received(connections) == [b"x"] * CONNECTIONS
 
 
 @given(
@@ -126,7 +148,7 @@ def test_each_connection_gets_everything_in_order_whatever_overtakes(
     for number, (members, runs) in enumerate(zip(batches, steps, strict=False)):
         # What waits for an earlier large batch lets it go on.
         hub.meanwhile = [hub.run] * 2
-        data = bytes([number])
+        data = (bytes([number]),)
         batch: Any = {connections[index]: data for index in members}
         hub.fanout.write(batch)
         hub.meanwhile = []

@@ -42,7 +42,8 @@ class Watched:
         setting = make()
         self.registry = setting.registry
         self.judge = Judge()
-        self.sweep = Sweep(self.registry, self.judge, interval)
+        self.flushed: list[Any] = []
+        self.sweep = Sweep(self.registry, self.judge, interval, self.flush)
         self.connections = {}
         for identity in (JOHN, MARY):
             place = self.registry.admission.enter("192.0.2.1")
@@ -53,6 +54,10 @@ class Watched:
             self.registry._open.add(other.connection)
             self.connections[identity] = other.connection
         self.sweep.start()
+
+    def flush(self, connection: Any) -> None:
+        assert connection.phase is Phase.OPEN, "It would not get it any more."
+        self.flushed.append(connection)
 
     def order(self, **order: Any) -> None:
         self.sweep.accept(b"control", Outgoing(json.dumps(order).encode()))
