@@ -13,12 +13,14 @@ import gevent
 import pytest
 import redis
 from django.test import override_settings
+from gevent.event import Event
 
 from tests.servers import RedisServer
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import PATIENCE
 from ws4redis.conf import redis_options
 from ws4redis.exceptions import BusError
+from ws4redis.loop import bus as bus_module
 from ws4redis.loop.bus import REASONS_LIMIT, Bus
 from ws4redis.loop.handover import Delivery
 from ws4redis.loop.link import open_link
@@ -37,6 +39,8 @@ class Recorder:
         self.batches: list[int] = []
         self.events: list[str] = []
         self.failure: Exception | None = None
+        self.is_free = Event()
+        self.is_free.set()
 
     def channels(self) -> list[bytes]:
         return self.wanted
@@ -48,6 +52,7 @@ class Recorder:
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
+        self.is_free.wait()
         self.batches.append(len(deliveries))
         self.deliveries += deliveries
 
@@ -171,6 +176,33 @@ def test_a_cut_link_comes_back_with_all_channels_and_tells_of_the_loss(
     ask(bus, channel)
     assert redis_client.publish(channel, "x") == 1
     assert redis_client.publish("many2499", "x") == 1
+
+
+def test_who_takes_long_to_hand_messages_over_does_not_take_redis_for_dead(
+    bus: Bus,
+    listener: Recorder,
+    channel: bytes,
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bus.subscribe(channel)
+    ask(bus, channel)
+    monkeypatch.setattr(bus_module, "CHECK_INTERVAL", 0.01)
+    sent: list[bytes] = []
+    send = bus._send
+
+    def noting(*command: bytes, **how: Any) -> None:
+        sent.append(command[0])
+        send(*command, **how)
+
+    monkeypatch.setattr(bus, "_send", noting)
+    listener.is_free.clear()
+    redis_client.publish(channel, "x")
+    # Far more than may stay without an answer; the first comes after the interval of before.
+    wait_for(lambda: sent.count(b"PING") > 10)
+    listener.is_free.set()
+    wait_for(lambda: listener.deliveries)
+    assert listener.events == ["connected"]
 
 
 def test_each_loss_is_told_once_with_its_number_and_counted(
