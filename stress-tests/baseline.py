@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 Scenarios = dict[str, Any]
+Entry = dict[str, Any]
 
 
-def compare(path: Path, scenarios: Scenarios) -> tuple[str, bool]:
-    """Return what became of the committed ratios, and whether all of them are good enough.
+def read(path: Path) -> list[Entry]:
+    """Return the committed ratios.
 
-    Args:
-        path: A JSON array; each entry names a ratio of a scenario, what it was (``usual``), and
-            above what something is wrong (``worst``): too far for a machine that is only busy.
-        scenarios: What was measured now.
+    Each names a ratio of a scenario, what it was (``usual``), and above what something is wrong
+    (``worst``): too far for a machine that is only busy.
     """
-    entries = json.loads(path.read_text())
+    entries: list[Entry] = json.loads(path.read_text())
+    return entries
+
+
+def compare(entries: Sequence[Entry], scenarios: Scenarios) -> tuple[str, bool]:
+    """Return what became of the committed ratios, and whether all of them are good enough."""
     judged = [(entry, _ratio(entry, scenarios)) for entry in entries]
     lines = [_line(entry, ratio) for entry, ratio in judged]
     return "\n".join(lines), all(_is_good(entry, ratio) for entry, ratio in judged)
 
 
-def _ratio(entry: dict[str, Any], scenarios: Scenarios) -> float | None:
+def _ratio(entry: Entry, scenarios: Scenarios) -> float | None:
     """Return the ratio that an entry names; None if it was not measured."""
     wanted = (entry["what"], entry["ours"], entry["reference"])
     for bar in scenarios.get(entry["scenario"], {"bars": []})["bars"]:
@@ -32,11 +37,11 @@ def _ratio(entry: dict[str, Any], scenarios: Scenarios) -> float | None:
     return None
 
 
-def _is_good(entry: dict[str, Any], ratio: float | None) -> bool:
+def _is_good(entry: Entry, ratio: float | None) -> bool:
     return ratio is not None and ratio <= entry["worst"]
 
 
-def _line(entry: dict[str, Any], ratio: float | None) -> str:
+def _line(entry: Entry, ratio: float | None) -> str:
     verdict = "good" if _is_good(entry, ratio) else "TOO BAD"
     now = "not measured" if ratio is None else f"{ratio:.3g}"
     return (

@@ -12,7 +12,7 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from report import bars_table, figures_table, summary
 from scale import VARIABLE
 from scenario import Figures, Round, Scenario
 from scenarios import SCENARIOS
-from servers import is_peer, missing
+from servers import SERVERS, is_peer, missing
 
 
 def main() -> None:
@@ -31,21 +31,22 @@ def main() -> None:
     os.environ[VARIABLE] = str(options.scale)
     _raise_file_limit()
     unwind_at_sigterm()
+    committed = baseline.read(options.baseline) if options.baseline else []
     known = {name: _measured(SCENARIOS[name], options) for name in options.scenario or SCENARIOS}
-    if options.json:
-        _keep(options.json, options, known)
     bars = [bar for one in known.values() for bar in one["bars"]]
     if bars:
         print(f"Bars, medians of {options.rounds} rounds\n\n{bars_table(bars)}")
-    if options.baseline:
-        text, is_good = baseline.compare(options.baseline, known)
+    if committed:
+        text, is_good = baseline.compare(committed, known)
         print(f"\nBeside {options.baseline}\n\n{text}", flush=True)
         sys.exit(0 if is_good else 1)
 
 
 def _measured(scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:
     contenders = _present(scenario, options)
-    known = summary(scenario, run(scenario, contenders, options.rounds))
+    known = summary(scenario, run(scenario, contenders, options.rounds)) | _conditions(options)
+    if options.json:
+        _keep(options.json, scenario.name, known)
     print(f"{scenario.name}: {scenario.title}\n\n{figures_table(known)}\n", flush=True)
     return known
 
@@ -85,8 +86,8 @@ def _options() -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="add all figures to a file")
     add("--baseline", type=Path, metavar="FILE", help="fail if a ratio is far above this one's")
     options = parser.parse_args()
-    if unknown := set(options.scenario) - set(SCENARIOS):
-        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+    _check_names(parser, options.scenario, SCENARIOS)
+    _check_names(parser, options.contender or (), SERVERS)
     return options
 
 
@@ -96,17 +97,31 @@ def _raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _keep(path: Path, options: argparse.Namespace, known: dict[str, Any]) -> None:
-    """Write what was measured to a file; scenarios of earlier runs stay in it."""
-    earlier = json.loads(path.read_text())["scenarios"] if path.exists() else {}
-    machine = {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "processors": os.cpu_count(),
+def _check_names(
+    parser: argparse.ArgumentParser, names: Iterable[str], known: Collection[str]
+) -> None:
+    if unknown := set(names) - set(known):
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
+
+
+def _conditions(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "rounds_count": options.rounds,
         "scale": options.scale,
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processors": os.cpu_count(),
+        },
     }
-    scenarios = dict(sorted((earlier | known).items()))
-    path.write_text(json.dumps({"machine": machine, "scenarios": scenarios}, indent=1) + "\n")
+
+
+def _keep(path: Path, name: str, known: dict[str, Any]) -> None:
+    """Write a scenario to a file at once; the others in it stay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scenarios = json.loads(path.read_text())["scenarios"] if path.exists() else {}
+    result = {"scenarios": dict(sorted((scenarios | {name: known}).items()))}
+    path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _shown(figures: Figures) -> str:

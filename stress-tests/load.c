@@ -43,6 +43,7 @@ enum {
     HANDSHAKES = 200,   /* that may wait for the server at a time */
     PATIENCE = 60,      /* seconds for opening and closing */
     EVENTS = 1024,
+    REST_US = 500, /* between two looks at the sockets, see serve() */
 };
 enum { CONTINUATION, TEXT, BINARY, CLOSE = 8, PING, PONG, COMPRESSED = 0x40 };
 
@@ -295,6 +296,9 @@ static int serve(void) {
         else command = 1;
     }
     send_heartbeats();
+    /* Waking a reader that sleeps is work of the sender's, which clients elsewhere don't make it do;
+     * and the slower a server is, the more often it would have to. */
+    if (count && !command) usleep(REST_US);
     return command;
 }
 

@@ -111,17 +111,24 @@ class Arena:
         """Publish one message after the other; returns when all are delivered."""
         self.load.reset()
         count = max(1, round(rate * seconds))
-        self.at_rate(lambda: self.publish([message(size)]), rate, count)
+        self.at_rate(lambda due_ns: self.publish([message(size, due_ns)]), rate, count)
         return self.load.wait(count * clients)
 
     @staticmethod
-    def at_rate(act: Callable[[], object], rate: float, count: int) -> None:
-        """Do something so many times a second."""
-        due = time.monotonic()
-        for _ in range(count):
-            act()
-            due += 1 / rate
-            time.sleep(max(0.0, due - time.monotonic()))
+    def at_rate(act: Callable[[int], object], rate: float, count: int) -> None:
+        """Do something so many times a second.
+
+        Args:
+            act: Gets the time, in nanoseconds, at which it should have been called: a publisher
+                that does not keep up is late from then on.
+            rate: How often in a second.
+            count: How often in all.
+        """
+        started = time.monotonic_ns()
+        for number in range(count):
+            due = started + round(number / rate * 1e9)
+            time.sleep(max(0.0, (due - time.monotonic_ns()) / 1e9))
+            act(due)
 
     def publish(self, messages: Sequence[bytes]) -> None:
         """Publish messages in one go."""
@@ -147,6 +154,6 @@ class Arena:
         return sum(client["name"] != OWN_NAME and client["db"] == "0" for client in clients)
 
 
-def message(size: int) -> bytes:
-    """Return a message of at least 16 bytes that says when it was made."""
-    return f"{time.monotonic_ns():0{STAMP}x}".encode().ljust(size, b"x")
+def message(size: int, due_ns: int = 0) -> bytes:
+    """Return a message of at least 16 bytes that says when it was due, which is now by default."""
+    return f"{due_ns or time.monotonic_ns():0{STAMP}x}".encode().ljust(size, b"x")

@@ -34,7 +34,7 @@ def _judged(bar: Bar, rounds: Sequence[Round]) -> dict[str, Any]:
         "ratio": ratio,
         "lowest": min(ratios),
         "highest": max(ratios),
-        "limit": f"{'>=' if bar.at_least else '<='} {bar.limit:.3g}",
+        "limit": f"<= {bar.limit:.3g}",
         "holds": bar.holds(ratio),
     }
 

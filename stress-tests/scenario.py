@@ -26,11 +26,9 @@ class Bar:
     reference: str | None
     """The contender it is compared with; None if the figure itself is judged."""
     limit: float
-    """What the median of the ratios has to keep to."""
+    """What the median of the ratios may be at most."""
     reference_figure: str = ""
     """Name of the reference's figure, if it is another one."""
-    at_least: bool = False
-    """Whether the ratio has to reach the limit, not to stay below it."""
 
     def ratios(self, rounds: Sequence[Round]) -> list[float]:
         """Return the ratio of each round in which both took part."""
@@ -42,7 +40,7 @@ class Bar:
 
     def holds(self, ratio: float) -> bool:
         """Return whether a ratio keeps to the limit."""
-        return ratio >= self.limit if self.at_least else ratio <= self.limit
+        return ratio <= self.limit
 
     def _base(self, figures: Round) -> float:
         if self.reference is None:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 from measurement import Arena, arena
 from programs import installed
@@ -18,6 +19,8 @@ from servers import missing, rate_of
 CONTENDERS = ("floor", "serve", "uwsgi", "nchan", "ws", "uwsgi-api", "socketio", "channels-uvicorn")
 EVENTS = ("raw_syscalls:sys_enter", "context-switches")
 CLIENTS, RATE, SECONDS = 1000, 50.0, 5.0
+ATTACHING = 2.0
+"""Seconds for perf to begin."""
 
 
 def main() -> None:
@@ -33,6 +36,8 @@ def _of_a_delivery(name: str) -> list[float]:
     with arena(name) as field:
         field.load.connect(CLIENTS)
         watcher = _watch(field)
+        # perf has to have attached itself first.
+        time.sleep(ATTACHING)
         answer = field.publish_at_rate(CLIENTS, rate_of(name, RATE), SECONDS, 100)
         # At an interrupt it tells what it has counted.
         watcher.send_signal(signal.SIGINT)

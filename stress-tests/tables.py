@@ -60,7 +60,7 @@ def _bars(scenarios: dict[str, Any]) -> Iterator[Row]:
                 f"`{bar['reference']}`" if bar["reference"] else "",
                 f"{bar['ratio']:.3g}",
                 f"{bar['lowest']:.3g} – {bar['highest']:.3g}",
-                bar["limit"].replace("<=", "≤").replace(">=", "≥"),
+                bar["limit"].replace("<=", "≤"),
                 "yes" if bar["holds"] else "**no**",
             )
 

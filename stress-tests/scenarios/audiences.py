@@ -46,10 +46,10 @@ def _cost(field: Arena, channels: list[str]) -> float:
     """Return the microseconds of a delivery when messages go to some channels in turns."""
     receivers = scaled(CLIENTS) // FACILITIES * FACILITIES
 
-    def publish_all() -> None:
+    def publish_all(due_ns: int) -> None:
         pipeline = field.redis.pipeline(transaction=False)
         for channel in channels:
-            pipeline.publish(channel, message(SIZE))
+            pipeline.publish(channel, message(SIZE, due_ns))
         pipeline.execute()
 
     _publish(field, publish_all, WARM_UP, receivers)
@@ -59,7 +59,7 @@ def _cost(field: Arena, channels: list[str]) -> float:
 
 
 def _publish(
-    field: Arena, publish_all: Callable[[], None], seconds: float, receivers: int
+    field: Arena, publish_all: Callable[[int], None], seconds: float, receivers: int
 ) -> Answer:
     field.load.reset()
     count = round(RATE * seconds)

@@ -33,6 +33,6 @@ SCENARIO = Scenario(
             limit=limit,
         )
         for ours in ("serve", "uwsgi")
-        for reference, limit in (("nchan", 1 / 8), ("floor", 1))
+        for reference, limit in (("nchan", 1 / 8), ("floor", 1 / 20))
     ),
 )

@@ -34,7 +34,7 @@ def _steady(field: Arena) -> Figures:
     def publish(seconds: float) -> Figures:
         field.load.reset()
         count = round(RATE * seconds)
-        field.at_rate(lambda: field.publish([message(STAMP) + next(texts)]), RATE, count)
+        field.at_rate(lambda due: field.publish([message(STAMP, due) + next(texts)]), RATE, count)
         return {"bytes": field.load.wait(count * clients).bytes / count / clients}
 
     publish(WARM_UP)

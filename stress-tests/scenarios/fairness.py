@@ -13,13 +13,12 @@ from websocket import Websocket
 
 CLIENTS, FANOUTS = 18_000, 20
 ECHO = "echo?subscribe-broadcast&publish-broadcast&echo"
-SLICE_MS = 5
-SLICES = 4
-"""An echo may wait for so many slices of a fan-out."""
+LIMIT_MS = 20
+"""Four slices of five milliseconds; ours are of three."""
 
 
 def measure(contender: str) -> Figures:
-    """Return the slowest echo of each fan-out, and how long fan-outs and quiet echoes take."""
+    """Return the slowest echo of a fan-out, mostly and ever, and how long the rest takes."""
     clients = scaled(CLIENTS)
     with arena(contender) as field, Websocket(f"ws://127.0.0.1:{field.port}/ws/{ECHO}") as client:
         field.load.connect(clients)
@@ -29,6 +28,7 @@ def measure(contender: str) -> Figures:
         )
     return {
         "echo_ms": statistics.median(worst),
+        "slowest_echo_ms": max(worst),
         "fanout_ms": statistics.median(fanouts),
         "quiet_echo_ms": statistics.median(quiet),
     }
@@ -66,11 +66,11 @@ SCENARIO = Scenario(
     measure=measure,
     bars=tuple(
         Bar(
-            what=f"ms of the slowest echo during a fan-out to 18 000, slices of {SLICE_MS} ms",
+            what="ms of the slowest echo during a fan-out to 18 000 (median of 20 fan-outs)",
             figure="echo_ms",
             ours=ours,
             reference=None,
-            limit=SLICES * SLICE_MS,
+            limit=LIMIT_MS,
         )
         for ours in ("serve", "uwsgi")
     ),

@@ -67,6 +67,10 @@ class Phase(IntEnum):
     CLOSED = 3
 
 
+_OPEN = Phase.OPEN
+"""For the path of a delivery, where to look it up took as long as a call."""
+
+
 class Connection:
     """One open websocket.
 
@@ -133,7 +137,7 @@ class Connection:
 
         A client for which too much waits is disconnected. Nothing happens once the end has begun.
         """
-        if self.phase is Phase.OPEN:
+        if self.phase is _OPEN:
             self._write(data)
 
     def _write(self, data: bytes) -> None:

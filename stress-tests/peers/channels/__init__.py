@@ -12,7 +12,7 @@ from peers.installation import PYTHON, needs
 
 HERE = Path(__file__).resolve().parent
 DJANGO = HERE / "site"
-BACKLOG = "1024"
+BACKLOG = "4096"
 QUEUES = "core.RedisChannelLayer"
 """The layer that the documentation of Channels tells to take."""
 PUBSUB_LAYER = "pubsub.RedisPubSubChannelLayer"

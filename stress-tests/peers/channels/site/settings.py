@@ -20,6 +20,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("BENCH_DATABASE", ":memory:"),
+        "CONN_MAX_AGE": None,
     }
 }
 CACHES = {
