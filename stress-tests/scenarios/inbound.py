@@ -15,8 +15,8 @@ from waiting import wait_for
 
 CLIENTS = 1000
 INTERVAL_MS, BUSY_INTERVAL_MS = 1000, 100
-"""Milliseconds between two messages of one client: a second, with which Channels keeps up on one core,
-and what ours are to stand. Compared is the cost at the same rate."""
+"""Milliseconds between two messages of one client: a second, with which Channels keeps up on one
+core, and what ours are to stand. Compared is the cost at the same rate."""
 SECONDS = 5.0
 ADDRESS, PEER_ADDRESS = "/ws/inbound?publish-broadcast", "/ws/inbound"
 TEXT = "a-line-that-somebody-has-typed-and-everybody-is-to-see"
