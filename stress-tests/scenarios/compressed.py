@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
-from chatter import OFFER, chat
-from measurement import STAMP, WARM_UP, Arena, arena, message
+from chatter import OFFER, publish_chat
+from measurement import arena
 from scale import scaled
 from scenario import Bar, Figures, Scenario
 
 CLIENTS, RATE, SECONDS = 1000, 50.0, 5.0
 SIZE = 2048
-VARIANTS = 50
-"""Messages that differ."""
 
 
 def measure(contender: str) -> Figures:
     """Publish to clients that take compressed messages, and to clients that don't."""
+    load = (scaled(CLIENTS), SIZE, RATE, SECONDS)
     with arena(contender) as field:
-        plain = _steady(field)
+        plain = publish_chat(field, *load)
     with arena(contender, headers=[OFFER]) as field:
-        packed = _steady(field)
+        packed = publish_chat(field, *load)
     if packed["bytes"] >= plain["bytes"]:
         raise RuntimeError(f"{contender} compressed nothing.")
     return {f"plain_{name}": value for name, value in plain.items()} | packed
-
-
-def _steady(field: Arena) -> Figures:
-    """Return the microseconds of a delivery, and its bytes."""
-    clients, texts = scaled(CLIENTS), cycle([chat(SIZE - STAMP, seed) for seed in range(VARIANTS)])
-    field.load.connect(clients)
-
-    def publish(seconds: float) -> Figures:
-        field.load.reset()
-        count = round(RATE * seconds)
-        field.at_rate(lambda due: field.publish([message(STAMP, due) + next(texts)]), RATE, count)
-        return {"bytes": field.load.wait(count * clients).bytes / count / clients}
-
-    publish(WARM_UP)
-    before = field.server.cpu()
-    figures = publish(SECONDS)
-    spent = field.server.cpu() - before
-    return {"cpu_us": spent * 1e6 / (round(RATE * SECONDS) * clients)} | figures
 
 
 SCENARIO = Scenario(
