@@ -21,6 +21,6 @@ for python in python3.11 python3.12 python3.13; do
             touch "$venv/ready"
         fi
         echo "matrix: $python, Django $django"
-        "$venv/bin/python" -X dev -m pytest -q ${CI:+--reruns 1 -rR} tests/unit tests/integration
+        "$venv/bin/python" -X dev -m pytest -q tests/unit tests/integration
     done
 done
