@@ -9,6 +9,7 @@ from typing import Any
 
 Scenarios = dict[str, Any]
 Entry = dict[str, Any]
+KEYS = {"scenario", "what", "ours", "reference", "usual", "worst"}
 
 
 def read(path: Path) -> list[Entry]:
@@ -16,9 +17,15 @@ def read(path: Path) -> list[Entry]:
 
     Each names a ratio of a scenario, what it was (``usual``), and above what something is wrong
     (``worst``): too far for a machine that is only busy.
+
+    Raises:
+        OSError: The file can't be read.
+        ValueError: It holds nothing of the kind.
     """
-    entries: list[Entry] = json.loads(path.read_text())
-    return entries
+    entries = json.loads(path.read_text())
+    if not entries or not isinstance(entries, list) or any(KEYS - set(one) for one in entries):
+        raise ValueError(f"{path} must be a list of objects with {', '.join(sorted(KEYS))}.")
+    return list(entries)
 
 
 def compare(entries: Sequence[Entry], scenarios: Scenarios) -> tuple[str, bool]:

@@ -7,59 +7,67 @@ ratios; the machine may be twice as fast a minute later.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import resource
 import sys
-from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
+import arguments
 import baseline
-from interrupts import unwind_at_sigterm
+import results
+from interrupts import unwind_at_signals
 from report import bars_table, figures_table, summary
 from scale import VARIABLE
 from scenario import Figures, Round, Scenario
 from scenarios import SCENARIOS
-from servers import SERVERS, is_peer, missing
+from servers import is_peer, missing
 
 
 def main() -> None:
     """Measure, and print a table of each scenario and one of all bars."""
-    options = _options()
+    options = arguments.parse(__doc__)
     os.environ[VARIABLE] = str(options.scale)
     _raise_file_limit()
-    unwind_at_sigterm()
-    committed = baseline.read(options.baseline) if options.baseline else []
-    known = {name: _measured(SCENARIOS[name], options) for name in options.scenario or SCENARIOS}
+    unwind_at_signals()
+    chosen = [SCENARIOS[name] for name in options.scenario or SCENARIOS]
+    present = {scenario.name: _present(scenario, options) for scenario in chosen}
+    known = {one.name: _measured(one, present[one.name], options) for one in chosen}
     bars = [bar for one in known.values() for bar in one["bars"]]
-    if bars:
+    # A smaller measurement is no measure of a full one.
+    if bars and options.scale == 1:
         print(f"Bars, medians of {options.rounds} rounds\n\n{bars_table(bars)}")
-    if committed:
-        text, is_good = baseline.compare(committed, known)
+    if options.baseline:
+        text, is_good = baseline.compare(baseline.read(options.baseline), known)
         print(f"\nBeside {options.baseline}\n\n{text}", flush=True)
         sys.exit(0 if is_good else 1)
 
 
-def _measured(scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:
-    contenders = _present(scenario, options)
-    known = summary(scenario, run(scenario, contenders, options.rounds)) | _conditions(options)
+def _measured(
+    scenario: Scenario, contenders: Sequence[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    rounds = run(scenario, contenders, options.rounds)
+    known = summary(scenario, rounds) | _conditions(options)
     if options.json:
-        _keep(options.json, scenario.name, known)
-    print(f"{scenario.name}: {scenario.title}\n\n{figures_table(known)}\n", flush=True)
+        results.keep(options.json, scenario.name, known)
+    size = "" if options.scale == 1 else f"at {options.scale:g} of its size, "
+    print(f"{scenario.name}: {size}{scenario.title}\n\n{figures_table(known)}\n", flush=True)
     return known
 
 
 def _present(scenario: Scenario, options: argparse.Namespace) -> list[str]:
-    """Return who takes part; say who does not, and why."""
+    """Return who takes part; say who does not, and why. Nobody at all is an error."""
     wanted = [name for name in scenario.contenders if name in (options.contender or [name])]
     if options.without_peers:
         wanted = [name for name in wanted if not is_peer(name)]
     for name in wanted:
         if reason := missing(name):
             print(f"{scenario.name}: without {name}, {reason}", file=sys.stderr)
-    return [name for name in wanted if not missing(name)]
+    present = [name for name in wanted if not missing(name)]
+    if not present:
+        sys.exit(f"{scenario.name}: nobody is left of {', '.join(scenario.contenders)}")
+    return present
 
 
 def run(scenario: Scenario, contenders: Sequence[str], count: int) -> list[Round]:
@@ -75,33 +83,10 @@ def run(scenario: Scenario, contenders: Sequence[str], count: int) -> list[Round
     return rounds
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add = parser.add_argument
-    add("scenario", nargs="*", metavar="SCENARIO", help=f"all by default: {', '.join(SCENARIOS)}")
-    add("--contender", action="append", metavar="NAME", help="only this one; may be repeated")
-    add("--without-peers", action="store_true", help="only ws4redis and its floor")
-    add("--rounds", type=int, default=5)
-    add("--scale", type=float, default=1, help="share of the clients, to see whether it works")
-    add("--json", type=Path, metavar="FILE", help="add all figures to a file")
-    add("--baseline", type=Path, metavar="FILE", help="fail if a ratio is far above this one's")
-    options = parser.parse_args()
-    _check_names(parser, options.scenario, SCENARIOS)
-    _check_names(parser, options.contender or (), SERVERS)
-    return options
-
-
 def _raise_file_limit() -> None:
     """Let this process, and all that it starts, open as many files as is allowed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _check_names(
-    parser: argparse.ArgumentParser, names: Iterable[str], known: Collection[str]
-) -> None:
-    if unknown := set(names) - set(known):
-        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
 
 
 def _conditions(options: argparse.Namespace) -> dict[str, Any]:
@@ -114,14 +99,6 @@ def _conditions(options: argparse.Namespace) -> dict[str, Any]:
             "processors": os.cpu_count(),
         },
     }
-
-
-def _keep(path: Path, name: str, known: dict[str, Any]) -> None:
-    """Write a scenario to a file at once; the others in it stay."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scenarios = json.loads(path.read_text())["scenarios"] if path.exists() else {}
-    result = {"scenarios": dict(sorted((scenarios | {name: known}).items()))}
-    path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _shown(figures: Figures) -> str:

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Sequence
 
 from chatter import OFFER, publish_chat
-from interrupts import unwind_at_sigterm
+from interrupts import unwind_at_signals
 from measurement import arena
 from scenario import Figures
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    unwind_at_sigterm()
+    unwind_at_signals()
     print("| bytes | receivers | processor time, compressed / plain | bytes, compressed / plain |")
     print("|---|---|---|---|")
     for load in LOADS:

@@ -1,10 +1,12 @@
-"""Draws where the time of a server goes while it delivers: flamegraph.py FILE.svg [SERVER]."""
+"""Draws where the time of a server goes while it delivers: flamegraph.py [FILE.svg]."""
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
+from interrupts import unwind_at_signals
 from measurement import arena
 from programs import installed
 
@@ -15,8 +17,12 @@ SAMPLES = 100
 
 def main() -> None:
     """Deliver at the rate of the benchmark, and let py-spy watch."""
-    target, server = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "serve"
-    with arena(server) as field:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", nargs="?", default="flamegraph.svg", help="flamegraph.svg")
+    parser.add_argument("--server", default="serve", help="serve by default, or uwsgi")
+    options = parser.parse_args()
+    unwind_at_signals()
+    with arena(options.server) as field:
         field.load.connect(CLIENTS)
         command = [
             installed("py-spy"),
@@ -27,7 +33,7 @@ def main() -> None:
             "flamegraph",
         ]
         command += ["--rate", str(SAMPLES), "--duration", str(round(SECONDS))]
-        command += ["--output", target, "--pid", str(field.server.pid)]
+        command += ["--output", options.file, "--pid", str(field.server.pid)]
         with subprocess.Popen(command) as watcher:
             field.publish_at_rate(CLIENTS, RATE, SECONDS + 2, 100)
         if watcher.returncode:

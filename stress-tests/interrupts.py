@@ -1,4 +1,4 @@
-"""Keeps Ctrl-C and SIGTERM from leaving a program behind that nobody would end."""
+"""Keeps Ctrl-C, SIGTERM and a closed terminal from leaving a program behind."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def unwind_at_sigterm() -> None:
-    """Let SIGTERM leave all ``with`` statements, as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))
+def unwind_at_signals() -> None:
+    """Let each of the signals leave all ``with`` statements, without a traceback."""
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: sys.exit("The benchmark was ended."))
 
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """Let both signals wait until the ``with`` statement is left.
+    """Let the signals wait until the ``with`` statement is left.
 
     A blocking mask would be inherited by a program started meanwhile; a handler is not.
     """

@@ -21,18 +21,17 @@ def compiled(name: str) -> str:
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         BUILD.mkdir(exist_ok=True)
         compiler = os.environ.get("CC", "cc")
-        subprocess.run([compiler, *CFLAGS, "-o", str(target), str(source)], check=True)
+        subprocess.run([installed(compiler), *CFLAGS, "-o", str(target), str(source)], check=True)
     return str(target)
 
 
 def installed(*names: str) -> str:
     """Return the path of the first program that is there, this environment's before others.
 
-    Raises:
-        FileNotFoundError: None of them is there.
+    Without any of them the benchmark ends, and says so.
     """
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     for name in names:
         if found := shutil.which(name, path=places):
             return found
-    raise FileNotFoundError(f"The benchmark needs {' or '.join(names)} on the PATH.")
+    sys.exit(f"The benchmark needs {' or '.join(names)} on the PATH.")

@@ -5,16 +5,17 @@ It needs perf, and the right to watch other processes.
 
 from __future__ import annotations
 
+import argparse
 import re
 import signal
 import subprocess
-import sys
 import time
 
+from interrupts import unwind_at_signals
 from measurement import Arena, arena
 from programs import installed
 from report import table
-from servers import missing, rate_of
+from servers import SERVERS, missing, rate_of
 
 CONTENDERS = ("floor", "serve", "uwsgi", "nchan", "ws", "uwsgi-api", "socketio", "channels-uvicorn")
 EVENTS = ("raw_syscalls:sys_enter", "context-switches")
@@ -25,8 +26,11 @@ ATTACHING = 2.0
 
 def main() -> None:
     """Print a line for each contender that is there."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("contender", nargs="*", metavar="CONTENDER", help=", ".join(SERVERS))
     rows = [["contender", "system calls", "context switches"]]
-    for name in sys.argv[1:] or CONTENDERS:
+    unwind_at_signals()
+    for name in parser.parse_args().contender or CONTENDERS:
         if not missing(name):
             rows.append([name, *(f"{count:.3f}" for count in _of_a_delivery(name))])
     print(table(rows))
