@@ -38,6 +38,7 @@ many bytes of the smallest frames hold the hub for some six milliseconds. (Those
 stand for more, so ``Protocol.receive_data`` stops in between.)"""
 
 SLOW = "The client %s is too slow: %d bytes wait (WS4REDIS_OUTBOX_SIZE); disconnected"
+SILENT = "The client %s answered no ping within %g s; disconnected"
 ENDED = "Closed for %s with %d after %.1f s"
 PING = encode_frame(Opcode.PING, b"")
 _READ, _WRITE = 1, 2
@@ -268,6 +269,12 @@ class Connection:
         """Drop a client that is too slow, with all that waits for it."""
         self._registry.metrics.event("connections.slow")
         logger.warning(SLOW, self._address, len(self._outbox or ()))
+        self._lose()
+
+    def give_up_silent(self) -> None:
+        """Drop a client that has not been heard of since it was pinged."""
+        self._registry.metrics.event("connections.silent")
+        logger.info(SILENT, self._address, self._registry.options.ping_interval)
         self._lose()
 
     @property

@@ -134,8 +134,7 @@ class Registry:
             connection.heard = False
             connection.ping()
         else:
-            self.metrics.event("connections.silent")
-            connection.abort()
+            connection.give_up_silent()
 
 
 def _turns(seconds: float) -> int:

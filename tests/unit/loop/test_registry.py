@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.unit.loop.conftest import READ, Setting
 from tests.unit.wire import client_frame
 from ws4redis.loop.connection import PING, Phase
@@ -13,13 +15,17 @@ def tick(setting: Setting, seconds: float) -> None:
         setting.registry.tick()
 
 
-def test_a_silent_peer_is_pinged_then_given_up(make: Any) -> None:
+def test_a_silent_peer_is_pinged_then_given_up_by_name(
+    make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     setting = make(ping_interval=2)
     tick(setting, 2)
     assert setting.client.recv(100) == b"\x89\x00"
     tick(setting, 2)
     assert setting.connection.phase is Phase.CLOSED
     assert setting.metrics.values["connections.silent"] == 1
+    assert "answered no ping within 2 s" in caplog.text
 
 
 def test_without_an_interval_nobody_is_pinged_or_given_up(make: Any) -> None:
