@@ -44,6 +44,8 @@ class Fanout:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._due: Batch = {}
+        self._next: Batch = {}
+        """A large batch that waits for the one that is due."""
         self._overtaking = 0
         """Sockets of small batches since the hub could do something else."""
         self._pause = pause
@@ -58,30 +60,31 @@ class Fanout:
         if len(batch) <= FEW:
             self._overtake(batch)
             return
+        self._next = batch
         while self._due:
             self._pause()
-        self._due = batch
+        self._due, self._next = batch, {}
         self._write_slice()
         if self._due:
             self._spawn(self._write_rest)
 
     def flush(self, connection: Connection) -> None:
         """Write what is still due to a connection that is about to be closed."""
-        if (frames := self._due.pop(connection, None)) is not None:
+        if frames := [*self._due.pop(connection, ()), *self._next.pop(connection, ())]:
             _send(connection, frames)
 
     def _overtake(self, batch: Batch) -> None:
-        # Many small batches in a row are as long as a large one.
-        self._overtaking += len(batch)
-        if self._overtaking > FEW:
-            self._overtaking = 0
-            self._pause()
         due = self._due
         for connection, frames in batch.items():
             if connection in due:
                 due[connection] = [*due[connection], *frames]
             else:
                 _send(connection, frames)
+        # Many small batches in a row are as long as a large one.
+        self._overtaking += len(batch)
+        if self._overtaking > FEW:
+            self._overtaking = 0
+            self._pause()
 
     def _write_rest(self) -> None:
         while self._due:
