@@ -83,6 +83,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_awaits_pong",
         "_handler",
         "_outbox",
         "_paused_at",
@@ -117,6 +118,7 @@ class Connection:
         self.place: Place | None = None
         self.since = registry.now()
         self.heard = True
+        self._awaits_pong = False
         self.turns = (0, 0)
         self._rate: Rate | None = None
         self._paused_at = 0.0
@@ -168,6 +170,7 @@ class Connection:
 
     def ping(self) -> None:
         """Ask whether the peer is still there."""
+        self._awaits_pong = True
         self.send(PING)
 
     @property
@@ -231,6 +234,9 @@ class Connection:
             if event.is_violation:
                 self._registry.metrics.event(_VIOLATIONS.get(event.code, "connections.malformed"))
             self._end(Phase.LINGERING, event.code, event.reason)
+        elif self._awaits_pong and isinstance(event, wire.Pong):
+            # We asked for it, so it counts for nothing; most clients send nothing else, ever.
+            self._awaits_pong = False
         elif self.phase is Phase.OPEN:
             self._is_within_rate(event.payload)
 

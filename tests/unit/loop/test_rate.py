@@ -78,3 +78,13 @@ def test_a_flood_of_pings_is_too_much_too(make: type[Setting], size: int) -> Non
     setting = make(max_message_rate=1.0)
     setting.client_sends(client_frame(PING, bytes(size)) * 15)
     assert ("close", 1008) in setting.handler.calls
+
+
+def test_the_answer_to_a_ping_counts_for_nothing_but_other_pongs_do(make: Any) -> None:
+    setting = make(max_message_rate=1.0)
+    for _ in range(100):
+        setting.connection.ping()
+        setting.client_sends(client_frame(10, b""))
+    assert ("close", 1008) not in setting.handler.calls
+    setting.client_sends(client_frame(10, b"") * 100)
+    assert ("close", 1008) in setting.handler.calls
