@@ -80,7 +80,7 @@ def test_a_flood_of_pings_is_too_much_too(make: type[Setting], size: int) -> Non
     assert ("close", 1008) in setting.handler.calls
 
 
-def test_the_answer_to_a_ping_counts_for_nothing_but_other_pongs_do(make: Any) -> None:
+def test_the_answer_to_a_ping_counts_for_nothing_but_other_pongs_do(make: type[Setting]) -> None:
     setting = make(max_message_rate=1.0)
     for _ in range(100):
         setting.connection.ping()
