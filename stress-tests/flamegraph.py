@@ -28,7 +28,6 @@ def main() -> None:
             installed("py-spy"),
             "record",
             "--native",
-            "--nonblocking",
             "--format",
             "flamegraph",
         ]

@@ -70,7 +70,7 @@ def _contenders(name: str, medians: dict[str, dict[str, float]]) -> Iterator[Row
     yield ("", *(title for title, _ in figures.values()))
     for contender, own in medians.items():
         cells = [
-            f"{own[figure] * factor:.3g}" if figure in own else ""
+            f"{own[figure] * factor:.4g}" if figure in own else ""
             for figure, (_, factor) in figures.items()
         ]
         yield (f"`{contender}`", *cells)

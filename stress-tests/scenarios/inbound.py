@@ -70,11 +70,16 @@ SCENARIO = Scenario(
     measure=measure,
     bars=tuple(
         Bar(
-            what="CPU of a message from a client to Redis",
-            figure="cpu_us",
+            what=what,
+            figure=figure,
             ours=ours,
             reference=name,
             limit=1 / 5,
+            reference_figure="cpu_us",
+        )
+        for what, figure in (
+            ("CPU of a message from 1000 clients to Redis, one a second from each", "cpu_us"),
+            ("CPU of a message, ten a second from each, by one of those", "busy_cpu_us"),
         )
         for ours in ("serve", "uwsgi")
         for name in PEERS
