@@ -24,16 +24,10 @@ def main() -> None:
     unwind_at_signals()
     with arena(options.server) as field:
         field.load.connect(CLIENTS)
-        command = [
-            installed("py-spy"),
-            "record",
-            "--native",
-            "--format",
-            "flamegraph",
-        ]
+        command = ["py-spy", "record", "--native", "--format", "flamegraph"]
         command += ["--rate", str(SAMPLES), "--duration", str(round(SECONDS))]
         command += ["--output", options.file, "--pid", str(field.server.pid)]
-        with subprocess.Popen(command) as watcher:
+        with subprocess.Popen(command, executable=installed(command[0])) as watcher:
             field.publish_at_rate(CLIENTS, RATE, SECONDS + 2, 100)
         if watcher.returncode:
             sys.exit(watcher.returncode)
