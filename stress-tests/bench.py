@@ -91,7 +91,6 @@ def _raise_file_limit() -> None:
 
 def _conditions(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "rounds_count": options.rounds,
         "scale": options.scale,
         "machine": {
             "system": platform.platform(),
