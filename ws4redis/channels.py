@@ -35,6 +35,8 @@ ACTIONS = ("subscribe", "publish")
 CONTROL = "ws4redis:control"
 """Where loops are told whose rights changed. It has no audience, so no client gets there."""
 
+_AUDIENCES = frozenset(Audience)
+_SESSION_ID = re.compile(r"^(session:)[^:]+:")
 _SESSION = re.compile(r"\bsession:[^:]+")
 _RESERVED = re.compile(r"[:%\x00-\x1f\x7f]")
 
@@ -67,7 +69,33 @@ class Namespace:
     @property
     def control(self) -> str:
         """The name of the control channel."""
-        return f"{self.prefix}:{CONTROL}" if self.prefix else CONTROL
+        return f"{self._start}{CONTROL}"
+
+    def derived(self, kind: str, name: str) -> str:
+        """Return the name of something else that belongs to a channel, such as its stream."""
+        return f"{self._start}ws4redis:{kind}:{name.removeprefix(self._start)}"
+
+    def split(self, name: str) -> tuple[Audience, str, str] | None:
+        """Return audience, id and facility of a channel by its name; None if it is none of ours."""
+        if not name.startswith(self._start):
+            return None
+        audience, _, rest = name.removeprefix(self._start).partition(":")
+        if audience not in _AUDIENCES or not rest:
+            return None
+        if audience == Audience.BROADCAST:
+            return Audience.BROADCAST, "", rest
+        # No id holds a colon.
+        identifier, _, facility = rest.partition(":")
+        return (Audience(audience), identifier, facility) if facility else None
+
+    def shown(self, name: str) -> str:
+        """Return the name of a channel as its clients see it: without prefix and session key."""
+        short = name.removeprefix(self._start)
+        return _SESSION_ID.sub(r"\1", short)
+
+    @property
+    def _start(self) -> str:
+        return f"{self.prefix}:" if self.prefix else ""
 
     def names(
         self,

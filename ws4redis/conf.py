@@ -21,6 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from ws4redis import history
 from ws4redis.channels import Audience, Namespace
 
 Validator = Callable[[Any], str | None]
@@ -159,6 +160,16 @@ def _connection(value: Any) -> str | None:
     return None
 
 
+def _history(value: Any) -> str | None:
+    if not isinstance(value, Mapping):
+        return f"must be a dictionary of facilities, got {value!r}."
+    try:
+        history.rules(value)
+    except (TypeError, ValueError) as error:
+        return f"is wrong: {error}."
+    return None
+
+
 def setting(default: Any, check: str, validate: Validator) -> Any:
     """Declare one setting: its default, the id of its system check, and its validator."""
     metadata = {"check": f"ws4redis.{check}", "validate": validate}
@@ -186,6 +197,12 @@ class Settings:
     expire: int | None = setting(3600, "E004", _number(0, none=True, whole=True))
     """Seconds for which the last message of each channel is persisted, so that a client receives
     it when it connects. 0 or None: messages are not persisted."""
+
+    history: dict[str, dict[str, Any]] = setting({}, "E038", _history)
+    """Facilities whose channels keep their last messages, so that a client that was away gets what
+    it missed: ``{'chat': {'length': 1000, 'expire': 86400}, 'news/*': {}}``. ``length``: messages
+    of each channel; ``expire``: seconds after the last one, None for ever; ``audiences``: a list
+    such as ``['broadcast', 'user']``, all by default. The first that fits a facility counts."""
 
     redis_timeout: float = setting(2.0, "E017", _number(0.01))
     """Seconds that a publisher waits for Redis, and that a new websocket waits for its channels."""
@@ -372,6 +389,13 @@ def get_settings() -> Settings:
     return Settings.from_mapping(read_values())
 
 
+@functools.cache
+def get_histories() -> history.Histories:
+    """Return which of the site's channels have a history; follows ``override_settings``."""
+    settings = get_settings()
+    return history.Histories(settings.namespace, history.rules(settings.history))
+
+
 def load_callable(value: Any) -> Any:
     """Return a callable that a setting names by itself or by its dotted path; None stays None.
 
@@ -420,6 +444,7 @@ def _parsed(value: dict[str, Any] | str) -> dict[str, Any]:
 def _forget_settings(*, setting: str, **_: Any) -> None:
     if setting.startswith(PREFIX) or setting == "WEBSOCKET_URL":
         get_settings.cache_clear()
+        get_histories.cache_clear()
 
 
 setting_changed.connect(_forget_settings, dispatch_uid="ws4redis.conf")

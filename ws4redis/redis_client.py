@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 from django.core.signals import setting_changed
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from ws4redis.conf import get_settings, redis_options
 from ws4redis.exceptions import BusError
+from ws4redis.history import Call
 from ws4redis.loop.link import describe
 
 MAX_CONNECTIONS = 2**16
@@ -61,6 +64,47 @@ class bus_errors:
         raise BusError(
             f"Redis at {address_of(connection)} could not be used: {describe(error)}."
         ) from error
+
+
+def run(connection: Any, calls: Sequence[Call]) -> list[Any]:
+    """Run scripts in one round trip, or in two when Redis does not know them yet.
+
+    Args:
+        connection: A Redis client.
+        calls: What to run, in this order.
+
+    Returns:
+        Their answers.
+
+    Raises:
+        redis.RedisError: Redis can't be reached, or one of them failed.
+    """
+    answers = _attempt(connection, calls, "EVALSHA")
+    if any(isinstance(answer, NoScriptError) for answer in answers):
+        answers = _attempt(connection, calls, "EVAL")
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+def _attempt(connection: Any, calls: Sequence[Call], command: str) -> list[Any]:
+    packed = [_packed(call, command) for call in calls]
+    if len(packed) == 1:
+        # A pipeline takes twice as long for a single command.
+        try:
+            return [connection.execute_command(command, *packed[0])]
+        except NoScriptError as error:
+            return [error]
+    pipeline = connection.pipeline(transaction=False)
+    for arguments in packed:
+        pipeline.execute_command(command, *arguments)
+    return list(pipeline.execute(raise_on_error=False))
+
+
+def _packed(call: Call, command: str) -> list[Any]:
+    script = call.script.sha if command == "EVALSHA" else call.script.source
+    return [script, len(call.keys), *call.keys, *call.arguments]
 
 
 def address_of(connection: Any) -> str:

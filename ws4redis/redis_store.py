@@ -7,19 +7,23 @@ import logging
 import math
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 
 from ws4redis.audiences import SELF, resolve
-from ws4redis.conf import get_settings
-from ws4redis.redis_client import bus_errors
+from ws4redis.conf import get_histories, get_settings
+from ws4redis.history import Call
+from ws4redis.redis_client import bus_errors, run
 
 __all__ = ["SELF", "RedisMessage", "RedisStore"]
 
 logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 CHUNK = 1000
 """Channels in one transaction of Redis, which holds up everybody else for about a millisecond."""
@@ -85,6 +89,7 @@ class RedisStore:
         *,
         on_commit: bool = False,
         using: str | None = None,
+        idempotency_key: str = "",
     ) -> int | None:
         """Publish a message on all channels, and persist it.
 
@@ -98,6 +103,8 @@ class RedisStore:
             on_commit: Wait for the commit of the current transaction; nothing is sent if it is
                 rolled back. A failure is then logged, as the commit can't fail any more.
             using: Name of the database whose transaction that is.
+            idempotency_key: With the same key, nothing more is published on a channel within a
+                day. All the channels need a history.
 
         Returns:
             How many loop processes took the message, summed over the channels; 0 if no websocket
@@ -105,15 +112,18 @@ class RedisStore:
 
         Raises:
             TypeError: The message or ``expire`` has a wrong type.
-            ValueError: ``expire`` is negative, or no audience was ever named.
+            ValueError: ``expire`` is negative, no audience was ever named, or a channel has no
+                history and there is an idempotency key.
             BusError: Redis is away.
         """
         self._require_audience()
+        self._check_once(idempotency_key)
         payload = RedisMessage(message)
         seconds = self._expire if expire is None else _seconds(expire)
         if not on_commit:
-            return self._publish(payload, seconds)
-        transaction.on_commit(lambda: self._publish_late(payload, seconds), using=using)
+            return self._publish(payload, seconds, idempotency_key)
+        late = partial(self._publish_late, payload, seconds, idempotency_key)
+        transaction.on_commit(late, using=using)
         return None
 
     pipeline_publish_message = publish_message
@@ -139,18 +149,43 @@ class RedisStore:
     def _require_audience(self) -> None:
         """Refuse to publish where the caller forgot to say to whom."""
 
-    def _publish_late(self, payload: bytes, seconds: int) -> None:
+    def _publish_late(self, payload: bytes, seconds: int, once: str) -> None:
         try:
-            self._publish(payload, seconds)
+            self._publish(payload, seconds, once)
         except Exception:
             logger.exception("A message was not published after the commit")
 
-    def _publish(self, payload: bytes, seconds: int) -> int:
+    def _publish(self, payload: bytes, seconds: int, once: str = "") -> int:
         length = max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1)))
         with bus_errors(self._connection):
             return sum(
                 self._publish_chunk(chunk, payload, seconds)
-                for chunk in chunks(self._publishers, length)
+                for chunk in chunks(self._without_history(), length)
+            ) + sum(
+                sum(answer[0] for answer in run(self._connection, chunk))
+                for chunk in chunks(self._calls(payload, seconds, once), length)
+            )
+
+    def _without_history(self) -> Iterable[str]:
+        histories = get_histories()
+        if not histories:
+            return self._publishers
+        return [name for name in self._publishers if histories.retention(name) is None]
+
+    def _calls(self, payload: bytes, seconds: int, once: str) -> Iterator[Call]:
+        histories = get_histories()
+        if not histories:
+            return
+        for name in self._publishers:
+            if retention := histories.retention(name):
+                yield histories.publish(name, retention, payload, seconds, once)
+
+    def _check_once(self, once: str) -> None:
+        missing = [*self._without_history()] if once else []
+        if missing:
+            raise ValueError(
+                f"idempotency_key needs a history, and {missing[0]!r} has none: name its facility "
+                "in WS4REDIS_HISTORY."
             )
 
     def _publish_chunk(self, channels: list[str], payload: bytes, seconds: int) -> int:
@@ -164,9 +199,9 @@ class RedisStore:
         return sum(answers[1::2] if seconds else answers)
 
 
-def chunks(texts: Iterable[str], length: int) -> Iterator[list[str]]:
-    """Yield texts in lists of that length; the last one may be shorter."""
-    remaining = iter(texts)
+def chunks(items: Iterable[Item], length: int) -> Iterator[list[Item]]:
+    """Yield items in lists of that length; the last one may be shorter."""
+    remaining = iter(items)
     while chunk := list(islice(remaining, length)):
         yield chunk
 

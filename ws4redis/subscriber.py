@@ -134,11 +134,11 @@ class RedisSubscriber(RedisStore):
             self._subscription.unsubscribe()
             self._subscription.reset()
 
-    def _publish(self, payload: bytes, seconds: int) -> int:
+    def _publish(self, payload: bytes, seconds: int, once: str = "") -> int:
         if self.announce is not None:
             self.announce(payload)
         try:
-            return super()._publish(payload, seconds)
+            return super()._publish(payload, seconds, once)
         except BusError:
             if self.retract is not None:
                 self.retract(payload)

@@ -1,0 +1,188 @@
+"""Which channels have a history, where each of them is, and what Redis is told to do with it.
+
+A channel with a history has a stream of its last messages. Each of them has a position: the offset,
+which grows by one with each message, and the epoch, which changes when offsets may have been lost
+and given anew. Who knows its last position can ask for what followed, or learns that it is gone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import NamedTuple
+
+from ws4redis.channels import Audience, Namespace
+from ws4redis.scripts import LOCATE, PUBLISH, READ, Script
+
+PAGE = 500
+"""Messages read at once."""
+DEFAULTS: Mapping[str, object] = {"length": 1000, "expire": 86_400, "audiences": tuple(Audience)}
+"""What a rule says of a facility without saying it."""
+REMEMBERED = 10_000
+"""Channels of which it is remembered whether they have a history."""
+ONCE = 86_400
+"""Seconds for which the idempotency key of a message is remembered."""
+
+
+class Position(NamedTuple):
+    """Where a channel is, or was: ``epoch:offset`` as text."""
+
+    epoch: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """Return the position that a text stands for; None if it stands for none."""
+        epoch, separator, offset = text.partition(":")
+        # Whatever a client may send: Lua must get a number that it can hold.
+        good = epoch.isalnum() and epoch.isascii() and offset.isdecimal() and offset.isascii()
+        if not (separator and good and len(epoch) <= 32 and len(offset) <= 15):
+            return None
+        return cls(epoch, int(offset))
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What is kept of a channel."""
+
+    length: int
+    """Messages that are kept at least; Redis drops older ones some at a time."""
+    expire: int
+    """Seconds after the last message until the stream is gone; 0 for never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which facilities have a history."""
+
+    pattern: str
+    """Of the facility's name, as file names are matched: ``news/*``."""
+    retention: Retention
+    audiences: frozenset[Audience] = frozenset(Audience)
+
+
+class Call(NamedTuple):
+    """One call of a script."""
+
+    script: Script
+    keys: tuple[str, ...]
+    arguments: tuple[str | bytes | int, ...]
+
+
+class Histories:
+    """The channels of a site that have a history.
+
+    Args:
+        namespace: Names channels and keys.
+        rules: The first one that fits a channel counts; one without any has no history.
+    """
+
+    def __init__(self, namespace: Namespace, rules: tuple[Rule, ...] = ()) -> None:
+        self._namespace = namespace
+        self._rules = rules
+        self.retention = lru_cache(REMEMBERED)(self._retention) if rules else _no_retention
+        """Returns what is kept of a channel, by its name; None if it has no history."""
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def live(self, name: str) -> str:
+        """Return where the messages of a channel are published, each behind its position."""
+        return self._namespace.derived("live", name)
+
+    def publish(
+        self, name: str, retention: Retention, payload: bytes, persist: int, once: str = ""
+    ) -> Call:
+        """Return what publishes a message; the answer begins with the number of receivers.
+
+        Args:
+            name: Of the channel.
+            retention: What is kept of it.
+            payload: The message.
+            persist: Seconds for which it is the persisted message of the channel.
+            once: The idempotency key; with the same one, no second message is published.
+        """
+        keys: tuple[str, ...] = self._keys(name)
+        if once:
+            keys += (self._namespace.derived("once", f"{name}:{once}"),)
+        epoch, length, expire = secrets.token_hex(4), retention.length, retention.expire
+        return Call(PUBLISH, keys, (payload, persist, epoch, length, expire, self.live(name), ONCE))
+
+    def read(self, name: str, since: Position | None) -> Call:
+        """Return what reads a channel since a position, or only finds out where it is."""
+        epoch, offset = since or ("", 0)
+        return Call(READ, self._keys(name), (epoch, offset, PAGE))
+
+    def locate(self, name: str, time: int) -> Call:
+        """Return what finds out where a channel was.
+
+        Args:
+            name: Of the channel.
+            time: Microseconds since 1970, by the clock of Redis.
+        """
+        return Call(LOCATE, self._keys(name)[:2], (time,))
+
+    def _keys(self, name: str) -> tuple[str, str, str]:
+        return (
+            self._namespace.derived("stream", name),
+            self._namespace.derived("positions", name),
+            name,
+        )
+
+    def _retention(self, name: str) -> Retention | None:
+        if (parts := self._namespace.split(name)) is None:
+            return None
+        audience, _, facility = parts
+        for rule in self._rules:
+            if audience in rule.audiences and fnmatchcase(facility, rule.pattern):
+                return rule.retention
+        return None
+
+
+def rules(values: Mapping[str, Mapping[str, object]]) -> tuple[Rule, ...]:
+    """Return the rules that a dictionary names: facilities, and what is kept of each.
+
+    Raises:
+        TypeError: A value has a wrong type, or an option is unknown; names it.
+        ValueError: A value is out of its bounds, or there is no such audience.
+    """
+    return tuple(_rule(pattern, options) for pattern, options in values.items())
+
+
+def _rule(pattern: object, options: object) -> Rule:
+    if not isinstance(pattern, str) or not pattern:
+        raise TypeError(f"a facility must be a text that is not empty, got {pattern!r}")
+    if not isinstance(options, Mapping):
+        raise TypeError(f"{pattern!r} must have a dictionary of options, got {options!r}")
+    if unknown := sorted(set(options) - set(DEFAULTS)):
+        raise TypeError(
+            f"{pattern!r} has an unknown option {unknown[0]!r}; there are {', '.join(DEFAULTS)}"
+        )
+    chosen = {**DEFAULTS, **options}
+    length = _number(pattern, "length", chosen["length"], 1)
+    expire = _number(pattern, "expire", chosen["expire"] or 0, 0)
+    return Rule(pattern, Retention(length, expire), _audiences(pattern, chosen["audiences"]))
+
+
+def _audiences(pattern: str, value: object) -> frozenset[Audience]:
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise TypeError(f"the audiences of {pattern!r} must be a list, got {value!r}")
+    return frozenset(Audience(item) for item in value)
+
+
+def _number(pattern: str, name: str, value: object, minimum: int) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= minimum:
+        return value
+    raise TypeError(
+        f"the {name} of {pattern!r} must be a whole number of at least {minimum}, got {value!r}"
+    )
+
+
+def _no_retention(name: str) -> Retention | None:
+    return None

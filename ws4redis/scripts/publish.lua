@@ -1,0 +1,46 @@
+-- Publishes one message on a channel with a history.
+-- KEYS: stream, positions, channel (of the persisted message), and, with an idempotency key, its own
+-- ARGV: payload, seconds to persist it (0: not at all), a new epoch, length of the stream,
+--       seconds to keep the stream (0: for ever), name on which it is published, seconds to
+--       remember the idempotency key
+-- Returns: receivers, position, 1 if it was published before (then nothing happens)
+local payload, persist, new_epoch, length, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local known = KEYS[4] and redis.call('GET', KEYS[4])
+if known then
+  return {0, known, 1}
+end
+
+-- The id of the server's data changes when a replica takes over or Redis starts again, and only then
+-- can offsets have been lost and given anew. Without the right to ask, it stays the same.
+local info = redis.pcall('INFO', 'replication')
+local server = type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
+local epoch, offset, last_server, past =
+  unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset', 'server', 'past'))
+if not epoch then
+  epoch = new_epoch
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[2], 'epoch', epoch, 'server', server)
+elseif server ~= '' and server ~= last_server then
+  -- What is left up to here has the same offsets as before, so positions up to here stay good.
+  past = epoch .. ':' .. (offset or 0) .. ',' .. (past or '')
+  epoch = new_epoch
+  redis.call('HSET', KEYS[2], 'epoch', epoch, 'server', server, 'past', string.sub(past, 1, 500))
+end
+
+offset = redis.call('HINCRBY', KEYS[2], 'offset', 1)
+local time = redis.call('TIME')
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', length, offset .. '-0',
+  'd', payload, 't', time[1] .. string.format('%06d', time[2]))
+if keep > 0 then
+  redis.call('EXPIRE', KEYS[1], keep)
+  -- Longer, so that who missed nothing is told so even when the stream is gone.
+  redis.call('EXPIRE', KEYS[2], 2 * keep)
+end
+if persist ~= '0' then
+  redis.call('SET', KEYS[3], payload, 'EX', persist)
+end
+local position = epoch .. ':' .. offset
+if KEYS[4] then
+  redis.call('SET', KEYS[4], position, 'EX', ARGV[7])
+end
+return {redis.call('PUBLISH', ARGV[6], position .. ' ' .. payload), position, 0}
