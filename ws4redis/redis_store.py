@@ -15,6 +15,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 
 from ws4redis.audiences import SELF, resolve
+from ws4redis.channels import without_secrets
 from ws4redis.conf import get_histories, get_settings
 from ws4redis.history import Call
 from ws4redis.redis_client import bus_errors, run
@@ -94,7 +95,8 @@ class RedisStore:
         """Publish a message on all channels, and persist it.
 
         Each thousand channels take one round trip, fewer of them if the message is large. On each
-        of them the message is persisted before it is published, atomically.
+        of them the message is persisted before it is published, atomically; where there is a
+        history, it gets its place in it in the same step.
 
         Args:
             message: A ``RedisMessage``, str or bytes; a dictionary or list is sent as JSON.
@@ -156,47 +158,69 @@ class RedisStore:
             logger.exception("A message was not published after the commit")
 
     def _publish(self, payload: bytes, seconds: int, once: str = "") -> int:
-        length = max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1)))
-        with bus_errors(self._connection):
-            return sum(
-                self._publish_chunk(chunk, payload, seconds)
-                for chunk in chunks(self._without_history(), length)
-            ) + sum(
-                sum(answer[0] for answer in run(self._connection, chunk))
-                for chunk in chunks(self._calls(payload, seconds, once), length)
-            )
-
-    def _without_history(self) -> Iterable[str]:
-        histories = get_histories()
-        if not histories:
-            return self._publishers
-        return [name for name in self._publishers if histories.retention(name) is None]
-
-    def _calls(self, payload: bytes, seconds: int, once: str) -> Iterator[Call]:
-        histories = get_histories()
-        if not histories:
-            return
-        for name in self._publishers:
-            if retention := histories.retention(name):
-                yield histories.publish(name, retention, payload, seconds, once)
+        return publish(self._connection, self._publishers, payload, seconds, once)
 
     def _check_once(self, once: str) -> None:
-        missing = [*self._without_history()] if once else []
-        if missing:
+        if not isinstance(once, str):
+            raise TypeError(f"idempotency_key must be a text, got {once!r}.")
+        if once and (plain := self._without_history()):
             raise ValueError(
-                f"idempotency_key needs a history, and {missing[0]!r} has none: name its facility "
-                "in WS4REDIS_HISTORY."
+                f"idempotency_key needs a history, and {without_secrets(plain[0])!r} has none: "
+                "name its facility in WS4REDIS_HISTORY."
             )
 
-    def _publish_chunk(self, channels: list[str], payload: bytes, seconds: int) -> int:
-        # A transaction without a command that writes would be refused by a Redis that is full.
-        pipeline = self._connection.pipeline(transaction=bool(seconds))
-        for channel in channels:
-            if seconds:
-                pipeline.set(channel, payload, ex=seconds)
-            pipeline.publish(channel, payload)
-        answers = pipeline.execute()
-        return sum(answers[1::2] if seconds else answers)
+    def _without_history(self) -> list[str]:
+        retention = get_histories().retention
+        return [name for name in self._publishers if retention(name) is None]
+
+
+def publish(
+    connection: Any, channels: Iterable[str], payload: bytes, seconds: int, once: str = ""
+) -> int:
+    """Publish on channels that are known by their names; the idempotency key may be empty.
+
+    Returns:
+        How many loop processes took the message, summed over the channels.
+
+    Raises:
+        BusError: Redis is away.
+    """
+    plain, calls = _sorted_out(channels, payload, seconds, once)
+    length = max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1)))
+    receivers = 0
+    with bus_errors(connection):
+        for names in chunks(plain, length):
+            receivers += _publish_plain(connection, names, payload, seconds)
+        for chunk in chunks(calls, length):
+            receivers += sum(answer[0] for answer in run(connection, chunk))
+    return receivers
+
+
+def _sorted_out(
+    channels: Iterable[str], payload: bytes, seconds: int, once: str
+) -> tuple[Iterable[str], list[Call]]:
+    """Return the channels without a history, and a call for each of those with one."""
+    histories = get_histories()
+    if not histories:
+        return channels, []
+    plain, calls = [], []
+    for name in channels:
+        if retention := histories.retention(name):
+            calls.append(histories.publish(name, retention, payload, seconds, once))
+        else:
+            plain.append(name)
+    return plain, calls
+
+
+def _publish_plain(connection: Any, channels: list[str], payload: bytes, seconds: int) -> int:
+    # A transaction without a command that writes would be refused by a Redis that is full.
+    pipeline = connection.pipeline(transaction=bool(seconds))
+    for channel in channels:
+        if seconds:
+            pipeline.set(channel, payload, ex=seconds)
+        pipeline.publish(channel, payload)
+    answers = pipeline.execute()
+    return sum(answers[1::2] if seconds else answers)
 
 
 def chunks(items: Iterable[Item], length: int) -> Iterator[list[Item]]:

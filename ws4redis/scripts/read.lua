@@ -3,7 +3,7 @@
 -- ARGV: epoch and offset of the position ('' and '0': none), messages to return at most
 -- Returns: position of the channel ('' if it has none), 1 if everything since the position is there,
 --          the persisted message, then of each message since the position its offset and its payload
-local since, count = tonumber(ARGV[2]), ARGV[3]
+local since, count = tonumber(ARGV[2]), tonumber(ARGV[3])
 local epoch, top, past = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset', 'past'))
 local last = redis.call('GET', KEYS[3])
 if not epoch then
@@ -31,7 +31,8 @@ for _, entry in ipairs(entries) do
   answer[#answer + 1] = entry[1]
   answer[#answer + 1] = entry[2][2]
 end
-if #entries == 0 and since < top then
+if #entries < count and expected <= top then
+  -- The end is missing: the stream has expired, or somebody deleted from it.
   return {position, 0, last}
 end
 return answer
