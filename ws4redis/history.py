@@ -42,10 +42,19 @@ class Position(NamedTuple):
         """Return the position that a text stands for; None if it stands for none."""
         epoch, separator, offset = text.partition(":")
         # Whatever a client may send: Lua must get a number that it can hold.
-        good = epoch.isalnum() and epoch.isascii() and offset.isdecimal() and offset.isascii()
+        good = (
+            (epoch.isalnum() or epoch == "*")
+            and epoch.isascii()
+            and offset.isdecimal()
+            and offset.isascii()
+        )
         if not (separator and good and len(epoch) <= 32 and len(offset) <= 15):
             return None
         return cls(epoch, int(offset))
+
+
+BEGINNING = Position("*", 0)
+"""Where a channel is on which nothing was published."""
 
 
 @dataclass(frozen=True, slots=True)
