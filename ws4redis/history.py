@@ -90,7 +90,7 @@ class Histories:
 
     Args:
         namespace: Names channels and keys.
-        rules: The first one that fits a channel counts; one without any has no history.
+        rules: The first one that fits a facility counts, also where it leaves audiences out.
     """
 
     def __init__(self, namespace: Namespace, rules: tuple[Rule, ...] = ()) -> None:
@@ -151,8 +151,8 @@ class Histories:
             return None
         audience, _, facility = parts
         for rule in self._rules:
-            if audience in rule.audiences and fnmatchcase(facility, rule.pattern):
-                return rule.retention
+            if fnmatchcase(facility, rule.pattern):
+                return rule.retention if audience in rule.audiences else None
         return None
 
 
