@@ -10,7 +10,10 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
+from uuid import uuid4
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 
@@ -89,6 +92,7 @@ class RedisStore:
         expire: int | timedelta | None = None,
         *,
         on_commit: bool = False,
+        durable: bool = False,
         using: str | None = None,
         idempotency_key: str = "",
     ) -> int | None:
@@ -104,24 +108,32 @@ class RedisStore:
                 for what the setting ``WS4REDIS_EXPIRE`` says.
             on_commit: Wait for the commit of the current transaction; nothing is sent if it is
                 rolled back. A failure is then logged, as the commit can't fail any more.
+            durable: Like ``on_commit``, and no crash loses the message: it is written to the
+                database in the same transaction, and deleted when it was published. What is left
+                over, ``manage.py ws4redis relay`` publishes. All the channels need a history, and
+                ``INSTALLED_APPS`` needs ``ws4redis.outbox``.
             using: Name of the database whose transaction that is.
             idempotency_key: With the same key, nothing more is published on a channel within a
                 day. All the channels need a history.
 
         Returns:
             How many loop processes took the message, summed over the channels; 0 if no websocket
-            listens anywhere. None with ``on_commit``, as that is not known yet.
+            listens anywhere. None with ``on_commit`` or ``durable``: that is not known yet.
 
         Raises:
             TypeError: The message or ``expire`` has a wrong type.
             ValueError: ``expire`` is negative, no audience was ever named, or a channel has no
-                history and there is an idempotency key.
+                history where it needs one.
+            ImproperlyConfigured: ``durable``, and the app is not installed.
             BusError: Redis is away.
         """
         self._require_audience()
-        self._check_once(idempotency_key)
+        self._check_once(idempotency_key, durable)
         payload = RedisMessage(message)
         seconds = self._expire if expire is None else _seconds(expire)
+        if durable:
+            self._keep(payload, seconds, idempotency_key or uuid4().hex, using)
+            return None
         if not on_commit:
             return self._publish(payload, seconds, idempotency_key)
         late = partial(self._publish_late, payload, seconds, idempotency_key)
@@ -160,18 +172,33 @@ class RedisStore:
     def _publish(self, payload: bytes, seconds: int, once: str = "") -> int:
         return publish(self._connection, self._publishers, payload, seconds, once)
 
-    def _check_once(self, once: str) -> None:
+    def _keep(self, payload: bytes, seconds: int, once: str, using: str | None) -> None:
+        channels = sorted(self._publishers)
+        send = partial(self._publish, payload, seconds, once)
+        _outbox().keep(send, using, channels=channels, payload=payload, expire=seconds, key=once)
+
+    def _check_once(self, once: str, durable: bool) -> None:
         if not isinstance(once, str):
             raise TypeError(f"idempotency_key must be a text, got {once!r}.")
-        if once and (plain := self._without_history()):
+        if (once or durable) and (plain := self._without_history()):
             raise ValueError(
-                f"idempotency_key needs a history, and {without_secrets(plain[0])!r} has none: "
-                "name its facility in WS4REDIS_HISTORY."
+                f"{'durable' if durable else 'idempotency_key'} needs a history, and "
+                f"{without_secrets(plain[0])!r} has none: name its facility in WS4REDIS_HISTORY."
             )
 
     def _without_history(self) -> list[str]:
         retention = get_histories().retention
         return [name for name in self._publishers if retention(name) is None]
+
+
+def _outbox() -> Any:
+    """Return the app that keeps durable messages."""
+    try:
+        return apps.get_app_config("ws4redis_outbox")
+    except LookupError:
+        raise ImproperlyConfigured(
+            "durable=True needs 'ws4redis.outbox' in INSTALLED_APPS, and manage.py migrate."
+        ) from None
 
 
 def publish(
