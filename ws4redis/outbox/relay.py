@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
+from itertools import takewhile
 
 import redis
 from django.db import (
@@ -107,12 +108,14 @@ class _Walk:
         self.error: BusError | None = None
 
     def step(self) -> bool:
-        """Send the next ones; return whether it makes sense to go on."""
+        """Send the next ones; return whether there may be more."""
         with self._transaction():
-            sent = [row.pk for row in self._next() if self._send(row)]
+            rows = self._next()
+            sent = [row.pk for row in rows if self._send(row)]
             OutboxMessage.objects.using(self._left.db).filter(pk__in=sent).delete()
         self.sent += len(sent)
-        return bool(sent) and not self._is_away
+        self._last = rows[-1].pk if rows else self._last
+        return bool(rows) and not self._is_away
 
     def _transaction(self) -> AbstractContextManager[None]:
         # Without locks, a transaction would only keep others from writing.
@@ -122,13 +125,14 @@ class _Walk:
         )
 
     def _next(self) -> list[OutboxMessage]:
-        """Return the next messages, locked where that can be; none if another relay has them."""
+        """Return the next messages, locked where that can be, up to those of another relay."""
         ahead = self._left.filter(pk__gt=self._last)
         can_skip = connections[self._left.db].features.has_select_for_update_skip_locked
         rows = list(ahead.select_for_update(skip_locked=can_skip)[:BATCH])
-        # To send what comes after those of another relay would break the order.
-        is_first = bool(rows) and ahead.values_list("pk", flat=True).first() == rows[0].pk
-        return rows if is_first else []
+        # To send what comes after one that was skipped would break the order.
+        numbers = ahead.values_list("pk", flat=True)[:BATCH]
+        pairs = takewhile(lambda pair: pair[0].pk == pair[1], zip(rows, numbers, strict=False))
+        return [row for row, _ in pairs]
 
     def _send(self, row: OutboxMessage) -> bool:
         if self._is_away:
@@ -140,6 +144,4 @@ class _Walk:
             # One that Redis refuses must not keep all the others.
             self._is_away = not isinstance(error.__cause__, redis.ResponseError)
             return False
-        finally:
-            self._last = row.pk
         return True
