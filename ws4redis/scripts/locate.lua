@@ -8,7 +8,7 @@ if not epoch then
   return '*:0'
 end
 local offset, stop = tonumber(top or 0), '+'
-while true do
+repeat
   local entries = redis.call('XREVRANGE', KEYS[1], stop, '-', 'COUNT', PAGE)
   for _, entry in ipairs(entries) do
     offset = tonumber(string.match(entry[1], '%d+'))
@@ -17,8 +17,10 @@ while true do
     end
     offset = offset - 1
   end
-  if #entries < PAGE then
-    return epoch .. ':' .. offset
-  end
   stop = '(' .. (offset + 1) .. '-0'
+until #entries < PAGE
+if 0 < offset and offset < tonumber(top or 0) then
+  -- All that is kept is younger. What was dropped may be so, too: a position that can't be had.
+  offset = offset - 1
 end
+return epoch .. ':' .. offset
