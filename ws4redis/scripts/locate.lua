@@ -1,7 +1,8 @@
 -- Finds where a channel was at a point of time.
 -- KEYS: stream, positions
--- ARGV: microseconds since 1970, as the TIME of this Redis tells them
--- Returns: the position of the last message before; '*:0' if nothing was published
+-- ARGV: microseconds since 1970, as the TIME of this Redis tells them; length of the stream
+-- Returns: the position of the last message before; '*:0' if nothing was published; if messages since
+--          then may be gone, a position since which no reader gets everything
 local PAGE = 50
 local epoch, top = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset'))
 if not epoch then
@@ -18,6 +19,10 @@ while true do
     offset = offset - 1
   end
   if #entries < PAGE then
+    -- All that is left came later, and so may have what was dropped. Nothing is, from a short stream.
+    if offset > 0 and redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[2]) then
+      offset = offset - 1
+    end
     return epoch .. ':' .. offset
   end
   stop = '(' .. (offset + 1) .. '-0'
