@@ -25,18 +25,15 @@ def ws4redis_socket(context: Context, facility: str, *flags: str) -> SafeString:
     Its id is ``ws4redis-`` and the facility, percent-encoded as by ``encodeURIComponent``.
 
     Args:
-        context: Needs the request.
+        context: Made with the request.
         facility: The facility.
         flags: As in the address of a websocket, such as ``'subscribe-broadcast'``.
 
     Raises:
         ValueError: There is no such flag, no facility, or no request.
     """
-    request: Any = context.get("request")
+    request: Any = getattr(context, "request", None) or context.get("request")
     if request is None:
-        raise ValueError(
-            "{% ws4redis_socket %} needs the request: render the template with it, and name "
-            "'django.template.context_processors.request' in TEMPLATES."
-        )
+        raise ValueError("ws4redis_socket needs the request: render the template with it.")
     identifier = f"ws4redis-{quote(facility, safe=_UNENCODED)}"
     return json_script(page.options(request, facility, flags), identifier)
