@@ -39,6 +39,7 @@ class PositionsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer a request."""
+        page.watch(request)
         with ExitStack() as stack:
             for alias in connections:
                 stack.enter_context(connections[alias].execute_wrapper(partial(_query, request)))

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from django.core import signing
@@ -37,7 +38,7 @@ PAUSE = 5.0
 
 _MARK = "_ws4redis_mark"
 _NOW = 10**16
-"""Microseconds since 1970, later than all messages."""
+"""A time after all messages, for a request that was not marked yet."""
 _AUDIENCES: Mapping[str, dict[str, Any]] = {
     "subscribe-session": {"sessions": [SELF]},
     "subscribe-group": {"groups": [SELF]},
@@ -92,6 +93,12 @@ class _Asker:
 _asker = _Asker()
 
 
+def watch(request: Any) -> None:
+    """Note that somebody will mark the request in time."""
+    if not hasattr(request, _MARK):
+        setattr(request, _MARK, _NOW)
+
+
 def mark(request: Any) -> None:
     """Let the messages of a page be those from now on; only the first call of a request counts.
 
@@ -101,7 +108,7 @@ def mark(request: Any) -> None:
     Args:
         request: The request for the page.
     """
-    if hasattr(request, _MARK):
+    if getattr(request, _MARK, _NOW) != _NOW:
         return
     # First of all: a log that writes into the database would come back here.
     setattr(request, _MARK, None)
@@ -129,6 +136,8 @@ def positions(request: Any, facility: str, flags: Sequence[str]) -> dict[str, Po
     calls = dict(_calls(request, facility, flags))
     if not calls:
         return {}
+    if not hasattr(request, _MARK):
+        _warn()
     answers = _asker.ask(lambda client: run(client, [*calls.values()])) or ()
     found = zip(calls, map(_position, answers), strict=False)
     return {shown(name): position for name, position in found if position is not None}
@@ -190,6 +199,16 @@ def options(request: Any, facility: str, flags: Sequence[str]) -> dict[str, Any]
         "from": token(request, facility, flags),
         "heartbeat": get_settings().heartbeat,
     }
+
+
+@cache
+def _warn() -> None:
+    """Say once what else would show as lost messages only."""
+    logger.warning(
+        "A page asks where its channels are, and nobody noted when it began to read its data, so "
+        "that it misses what was published since: name ws4redis.middleware.PositionsMiddleware in "
+        "MIDDLEWARE, or call ws4redis.page.mark() first"
+    )
 
 
 def _calls(request: Any, facility: str, flags: Sequence[str]) -> Iterator[tuple[str, Call]]:

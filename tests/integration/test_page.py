@@ -141,7 +141,7 @@ def query_twice(request: HttpRequest, facility: str) -> HttpResponse:
 
 
 def query_nothing(request: HttpRequest, facility: str) -> HttpResponse:
-    return HttpResponse("nothing")
+    return HttpResponse(rendered(request, facility))
 
 
 def serve_file(request: HttpRequest, facility: str) -> FileResponse:
@@ -251,6 +251,21 @@ def test_without_a_mark_it_is_where_the_channel_is_now(facility: str) -> None:
     assert missed(token, facility) == [b"after"]
 
 
+def test_who_forgot_the_middleware_is_told_once(
+    facility: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    page._warn.cache_clear()
+    page.token(RequestFactory().get("/"), "no history", ["subscribe-broadcast"])
+    opened(f"/race/{facility}")
+    opened(f"/query_nothing/{facility}")
+    assert "PositionsMiddleware" not in caplog.text
+    with override_settings(MIDDLEWARE=SETTINGS["MIDDLEWARE"][1:]):
+        opened(f"/query_twice/{facility}")
+        opened(f"/query_twice/{facility}")
+        opened(f"/race_in_thread/{facility}")
+    assert caplog.text.count("name ws4redis.middleware.PositionsMiddleware in") == 1
+
+
 def test_a_message_of_the_same_microsecond_came_later(facility: str, redis_client: Any) -> None:
     publish(facility, "before")
     publish(facility, "at that moment")
@@ -286,7 +301,7 @@ def test_it_takes_two_round_trips_whatever_the_number_of_channels(
 
 
 @pytest.mark.parametrize("view", [query_nothing, serve_file])
-def test_who_queries_nothing_asks_nothing(view: Any, facility: str, redis_client: Any) -> None:
+def test_who_queries_nothing_asks_for_no_time(view: Any, facility: str, redis_client: Any) -> None:
     before = calls(redis_client, "time")
     response = Client().get(f"/{view.__name__}/{facility}")
     assert response.getvalue()
