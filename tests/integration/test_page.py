@@ -29,7 +29,7 @@ from django.views.decorators.cache import cache_page
 from tests.servers import RedisServer
 from ws4redis import page
 from ws4redis.conf import get_histories
-from ws4redis.history import BEGINNING, Position
+from ws4redis.history import Position
 from ws4redis.publisher import RedisPublisher
 from ws4redis.redis_client import get_client, run
 
@@ -207,7 +207,7 @@ def test_what_was_published_since_the_first_query_is_there(view: Any, facility: 
 
 def test_nothing_is_missed_of_a_channel_on_which_nothing_was_published(facility: str) -> None:
     token = opened(f"/query_twice/{facility}")["from"]
-    assert page.read(token, facility) == {f"broadcast:{facility}": BEGINNING}
+    assert page.read(token, facility) == {f"broadcast:{facility}": Position("*", 0)}
     publish(facility, "after")
     assert missed(token, facility) == [b"after"]
 
