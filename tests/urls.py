@@ -6,6 +6,7 @@ from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
+from tests.waiting import wait_for
 from ws4redis.context_processors import default
 from ws4redis.exceptions import BusError
 from ws4redis.page import options
@@ -32,7 +33,10 @@ def publish(request: HttpRequest, facility: str) -> HttpResponse:
 
 def history(request: HttpRequest, facility: str) -> HttpResponse:
     """Count the groups of that name, and hand over what a websocket needs to go on from there."""
-    count = Group.objects.filter(name__startswith=f"{facility}-").count()
+    groups = Group.objects.filter(name__startswith=f"{facility}-")
+    count = groups.count()
+    if "linger" in request.GET:
+        wait_for(lambda: groups.count() > count + 3)
     if "publish" in request.GET:
         RedisPublisher(facility=facility, broadcast=True).publish_message("between")
     flags = ["subscribe-broadcast", "subscribe-user"]

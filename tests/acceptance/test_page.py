@@ -121,9 +121,9 @@ def test_page_and_messages_make_a_whole_at_any_moment(
         writer.start()
         try:
             for _ in range(20):
-                found = page(server, page_facility)
+                found = page(server, page_facility, "?linger")
                 shown = found["count"]
-                later = Group.objects.filter(name=f"{page_facility}-{shown + 5}")
+                later = Group.objects.filter(name=f"{page_facility}-{shown + 10}")
                 wait_for(later.exists)
                 websocket = opened(open_websocket, found["socket"])
                 assert receive(websocket)[0]["channels"].popitem()[1]["recovered"]
