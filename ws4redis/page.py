@@ -156,8 +156,7 @@ def token(request: Any, facility: str, flags: Sequence[str]) -> str:
     """
     found = {name: str(one) for name, one in positions(request, facility, flags).items()}
     content = {"f": facility, "c": list(flags), "p": found}
-    # Not compressed: tabs that share one socket read where each of them is.
-    return signing.dumps(content, salt=SALT)
+    return signing.dumps(content, salt=SALT, compress=True)
 
 
 def read(token: str, facility: str) -> dict[str, Position] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from django import template
 from django.template import Context
@@ -13,12 +14,15 @@ from ws4redis import page
 
 register = template.Library()
 
+_UNENCODED = "!~*'()"
+"""With these, Python encodes what JavaScript's ``encodeURIComponent`` does."""
+
 
 @register.simple_tag(takes_context=True)
 def ws4redis_socket(context: Context, facility: str, *flags: str) -> SafeString:
     """Write a ``<script type="application/json">`` with the options of one websocket.
 
-    Its id is ``ws4redis-`` and the facility, whatever that is.
+    Its id is ``ws4redis-`` and the facility, percent-encoded as by ``encodeURIComponent``.
 
     Args:
         context: Made with the request.
@@ -31,4 +35,5 @@ def ws4redis_socket(context: Context, facility: str, *flags: str) -> SafeString:
     request: Any = getattr(context, "request", None) or context.get("request")
     if request is None:
         raise ValueError("ws4redis_socket needs the request: render the template with it.")
-    return json_script(page.options(request, facility, flags), f"ws4redis-{facility}")
+    identifier = f"ws4redis-{quote(facility, safe=_UNENCODED)}"
+    return json_script(page.options(request, facility, flags), identifier)
