@@ -69,8 +69,8 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     # Django would read the address by the charset that a client names for a body there is not.
     request = WSGIRequest({**environ, "CONTENT_TYPE": ""})
     _check_origin(request, settings)
-    since = _since(request, settings)
     try:
+        since = _since(request, settings)
         _identify(request, settings)
         # Before it is decided what they may do: whatever changes later is then seen as a change.
         identity = identify(request)
