@@ -1,7 +1,7 @@
 """Clients that come back: one that speaks ``ws4redis.v1``, and one of plain websockets.
 
-They run on asyncio, so that a crowd of them fits into one process. What they remember, they remember
-themselves: the server knows nothing of a client that is away.
+They run on asyncio, so that a crowd of them fits into one process. What they remember, they
+remember themselves: the server knows nothing of a client that is away.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Clients that note what they get, in a process of their own: audience.py KIND COUNT URL [slow].
 
-Each line of the standard input is a command, and each is answered by a line of JSON with how the clients
-are: ``status``; ``pause`` and ``resume``, whether they read; ``report FILE`` writes what they noted.
+Each line of the standard input is a command, and each is answered by a line of JSON with how the
+clients are: ``status``; ``pause`` and ``resume``, whether they read; ``report FILE`` writes what
+they noted.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class Audience:
     def _state(self) -> dict[str, Any]:
         clients = [each.client for each in self._listeners]
         names = {name for each in self._listeners for name in each.latest}
-        latest = {name: min(each.latest.get(name, -1) for each in self._listeners) for name in names}
+        latest = {
+            name: min(each.latest.get(name, -1) for each in self._listeners) for name in names
+        }
         return {
             "open": sum(client.is_open for client in clients),
             "final": sum(client.is_final for client in clients),

@@ -37,9 +37,7 @@ def publish_until_told(
         due = max(due + 1 / rate, time.monotonic())
 
 
-def _succeeds(
-    publish: Publish, errors: tuple[type[Exception], ...], text: str, entry: str
-) -> bool:
+def _succeeds(publish: Publish, errors: tuple[type[Exception], ...], text: str, entry: str) -> bool:
     try:
         publish(text, entry)
     except errors:

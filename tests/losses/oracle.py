@@ -35,10 +35,10 @@ class Verdict:
         names = [field.name for field in fields(self)]
         return Verdict(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether everything came, or the client knows what did not, once and in order."""
-        return not (self.lost or self.duplicated or self.disordered)
+    def holds(self, is_gone: bool) -> bool:
+        """Return whether all came once and in order, or, what is gone, the clients were told."""
+        is_told = self.gaps > 0
+        return not (self.lost or self.duplicated or self.disordered) and is_told == is_gone
 
 
 def judge(records: Iterable[Record], published: Published) -> Verdict:

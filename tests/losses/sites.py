@@ -17,6 +17,8 @@ import psutil
 from tests.losses.publisher import FACILITY
 from tests.servers import Server, serving
 
+OURS, PLAIN = "ws4redis", "ws4redis, plain"
+"""Clients that say where they were, and those that don't."""
 HISTORY = {"WS4REDIS_HISTORY": {FACILITY: {}}}
 
 
@@ -59,7 +61,7 @@ def ours(directory: Path, redis_url: str, **settings: Any) -> Iterator[Site]:
         yield Site(
             process=server.process,
             url=server.url(f"{FACILITY}?subscribe-broadcast"),
-            audiences={"ws4redis": "v1", "ws4redis, plain": "plain"},
+            audiences={OURS: "v1", PLAIN: "plain"},
             publisher=(sys.executable, "-m", "tests.losses.publisher"),
             environment={
                 "DJANGO_SETTINGS_MODULE": "tests.settings",
