@@ -52,8 +52,8 @@ class Position(NamedTuple):
         return cls(epoch, int(offset))
 
 
-BEGINNING = Position("*", 0)
-"""Where a channel is on which nothing was published."""
+NOWHERE = Position("", 0)
+"""A position that no channel ever had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,10 @@ class Call(NamedTuple):
     script: Script
     keys: tuple[str, ...]
     arguments: tuple[str | bytes | int, ...]
+
+
+def _no_retention(name: str) -> Retention | None:
+    return None
 
 
 class Histories:
@@ -154,6 +158,10 @@ class Histories:
         return None
 
 
+NONE = Histories(Namespace())
+"""No channel has a history."""
+
+
 def rules(values: Mapping[str, Mapping[str, object]]) -> tuple[Rule, ...]:
     """Return the rules that a dictionary names: facilities, and what is kept of each.
 
@@ -191,7 +199,3 @@ def _number(pattern: str, name: str, value: object, minimum: int) -> int:
     raise TypeError(
         f"the {name} of {pattern!r} must be a whole number of at least {minimum}, got {value!r}"
     )
-
-
-def _no_retention(name: str) -> Retention | None:
-    return None
