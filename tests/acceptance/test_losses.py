@@ -32,7 +32,7 @@ def short(row: Row) -> Row:
     )
 
 
-@pytest.mark.parametrize("row", map(short, ROWS), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [short(row) for row in ROWS], ids=lambda row: row.name)
 def test_nothing_is_lost_or_it_is_told(row: Row, tmp_path: Path, users: Any) -> None:
     verdict = play(row, ours, tmp_path)[OURS]
     assert verdict.holds(row.is_gone), verdict

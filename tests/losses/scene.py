@@ -18,6 +18,8 @@ from tests.tcp_proxy import TcpProxy
 from tests.waiting import PATIENCE, wait_for
 
 PUBLISHERS = ("a", "b")
+AT_ONCE = ("--repl-diskless-sync-delay", "0")
+"""A replica is served without a wait for others."""
 LEAD = 1.0
 """Seconds of publishing before a fault, and after it."""
 
@@ -67,7 +69,7 @@ class Scene:
 
     def start_redis(self) -> None:
         """Start Redis, or start it again."""
-        self.redis.start("--port", str(self._port), *self.row.redis)
+        self.redis.start("--port", str(self._port), *AT_ONCE, *self.row.redis)
         wait_for(self.redis.answers)
 
     def start_replica(self) -> None:
