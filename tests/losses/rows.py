@@ -131,7 +131,7 @@ ROWS = (
     ),
     Row(
         name="slow",
-        title="slow clients are closed and come back",
+        title="clients do not read for 10 s",
         fault=lag,
         seconds=10.0,
         clients=10,
