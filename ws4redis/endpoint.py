@@ -252,7 +252,7 @@ def _membership(grant: access.Grant, agreement: Agreement | None) -> Membership:
 
 def _take(transport: Transport, headers: Headers) -> tuple[socket.socket, bytes]:
     try:
-        return transport.take(headers)
+        return transport.take(wire.SWITCHING, headers)
     except OSError as error:
         raise HandshakeError(400, "The client went away.") from error
 

@@ -33,6 +33,10 @@ class Echo:
         """See ``Handler.on_close``."""
         self._connection = None
 
+    def farewell(self, code: int, reason: str) -> bytes:
+        """See ``Handler.farewell``."""
+        return b""
+
 
 class EchoEndpoint(Endpoint):
     """The WSGI application that opens echoes at any address, for anybody."""
@@ -45,7 +49,7 @@ class EchoEndpoint(Endpoint):
         runner = self._runner(transport)
         agreement = compression(handshake, settings)
         headers = wire.response_headers(handshake, extra=extension_header(agreement))
-        sock, early = transport.take(headers)
+        sock, early = transport.take(wire.SWITCHING, headers)
         runner.call(runner.adopt, sock, Echo(agreement), early, None, agreement is not None)
 
 

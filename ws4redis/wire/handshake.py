@@ -16,6 +16,8 @@ from ws4redis.wire.extensions import TOKEN, Extension, parse_extensions
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """Section 1.3."""
 VERSION = "13"
+SWITCHING = "101 Switching Protocols"
+"""The status that accepts a handshake."""
 
 _TOKEN = re.compile(TOKEN)
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
@@ -115,9 +117,14 @@ def response_headers(
     return headers
 
 
-def response_bytes(headers: Iterable[tuple[str, str]]) -> bytes:
-    """Return the whole answer that accepts a handshake."""
-    lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in headers)]
+def response_bytes(status: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return an answer up to the end of its headers.
+
+    Args:
+        status: Such as ``SWITCHING``.
+        headers: What follows the status.
+    """
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 

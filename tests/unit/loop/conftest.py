@@ -34,6 +34,9 @@ class Recorder:
     def on_close(self, code: int, reason: str) -> None:
         self.calls.append(("close", code))
 
+    def farewell(self, code: int, reason: str) -> bytes:
+        return b""
+
 
 class Setting:
     def __init__(self, **options: Any) -> None:
