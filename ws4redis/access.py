@@ -14,7 +14,9 @@ from django.conf import settings as django_settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse
 from django.http.request import validate_host
+from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.http import is_same_domain
 
 from ws4redis import flood
@@ -66,6 +68,8 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     _check_origin(request, settings)
     try:
         _identify(request, settings)
+        if request.method == "POST":
+            _check_token(request)
         # Before it is decided what they may do: whatever changes later is then seen as a change.
         identity = identify(request)
         flags = frozenset(flag.strip().lower() for flag in request.GET)
@@ -90,6 +94,22 @@ def _check_origin(request: WSGIRequest, settings: Settings) -> None:
         return
     detail = f"It is {origin[:200]}; list it in WS4REDIS_ALLOWED_ORIGINS if it is yours."
     raise HandshakeError(403, "This origin may not open websockets here.", detail=detail)
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    """Says what Django's own check says of a request, without an answer of its own."""
+
+    def _reject(self, request: Any, reason: str) -> Any:
+        return reason
+
+
+def _check_token(request: WSGIRequest) -> None:
+    """Refuse what a page of another site may have made a browser send."""
+    check = _CsrfCheck(lambda request: HttpResponse())
+    check.process_request(request)
+    # Whatever the site exempts, this is none of its views.
+    if reason := check.process_view(request, lambda request: HttpResponse(), (), {}):
+        raise HandshakeError(403, "The CSRF token is missing or wrong.", detail=str(reason))
 
 
 class _Page(NamedTuple):
