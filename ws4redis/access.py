@@ -27,6 +27,7 @@ from ws4redis.history import Position
 from ws4redis.identity import identify, session_store
 from ws4redis.loop.admission import Identity
 from ws4redis.subscriber import RedisSubscriber
+from ws4redis.wire.sse import decode_places
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 
@@ -69,7 +70,7 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     # Django would read the address by the charset that a client names for a body there is not.
     request = WSGIRequest({**environ, "CONTENT_TYPE": ""})
     _check_origin(request, settings)
-    since = dict(_positions(request.GET.getlist("since")))
+    since = dict(_positions(request))
     try:
         _identify(request, settings)
         if request.method == "POST":
@@ -92,10 +93,12 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     return Grant(subscriber, flags, identity, refused, since)
 
 
-def _positions(texts: Iterable[str]) -> Iterator[tuple[str, Position]]:
-    for text in texts:
-        # Names of users may hold one, too.
-        channel, _, place = text.rpartition("@")
+def _positions(request: WSGIRequest) -> Iterator[tuple[str, Position]]:
+    # Names of users may hold one, too.
+    asked = (text.rpartition("@")[::2] for text in request.GET.getlist("since"))
+    # A browser whose stream broke asks for the same address again, and says besides how far it got.
+    reached = decode_places(request.META.get("HTTP_LAST_EVENT_ID", ""))
+    for channel, place in (*asked, *reached.items()):
         if (position := Position.parse(place)) is None:
             raise HandshakeError(400, "A position in 'since' is malformed.")
         yield channel, position

@@ -110,7 +110,15 @@ def response_headers(
     ]
     if subprotocol is not None:
         headers.append(("Sec-WebSocket-Protocol", subprotocol))
-    headers.extend(extra)
+    return checked([*headers, *extra])
+
+
+def checked(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return some headers.
+
+    Raises:
+        ValueError: One holds what would end it or can't be sent.
+    """
     for name, value in headers:
         if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
             raise ValueError(f"The header {name!r} can't be sent with {value!r}.")

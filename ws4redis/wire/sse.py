@@ -41,6 +41,11 @@ def event(data: bytes, *, name: str = "", place: str = "", retry: int | None = N
     return b"%sdata: %s\n\n" % (head.encode(), lines)
 
 
+def placed(event: bytes, place: str) -> bytes:
+    """Return an event that has no id with one."""
+    return b"id: %s\n%s" % (place.encode(), event)
+
+
 def accepts(header: str) -> bool:
     """Return whether an ``Accept`` header asks for a stream of events by name."""
     ranges = (part.partition(";")[0].strip().lower() for part in header.split(","))
