@@ -161,6 +161,8 @@ class Endpoint:
         _check_address(environ, settings)
         _check_facility(environ, settings, self._metrics)
         is_stream = _asks_for_stream(environ)
+        if is_stream:
+            _check_fetch(environ)
         handshake = None if is_stream else wire.check(wire.Request.from_environ(environ))
         transport, runner = self._find(environ, start_response)
         if is_stream and environ["REQUEST_METHOD"] == "HEAD":
@@ -297,6 +299,13 @@ def _asks_for_stream(environ: Environ) -> bool:
     is_read = environ.get("REQUEST_METHOD") in ("GET", "HEAD")
     accept = environ.get("HTTP_ACCEPT", "")
     return is_read and not environ.get("HTTP_UPGRADE") and sse.accepts(accept)
+
+
+def _check_fetch(environ: Environ) -> None:
+    """Refuse what a page of another site asks for without an origin, as it can't read it anyhow."""
+    site = environ.get("HTTP_SEC_FETCH_SITE", "none")
+    if "HTTP_ORIGIN" not in environ and site not in ("none", "same-origin"):
+        raise HandshakeError(403, "Another site may not open streams here.")
 
 
 def _terms(opening: _Opening, grant: access.Grant) -> _Terms:
