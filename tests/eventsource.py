@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -46,6 +45,7 @@ class Parser:
     retry: int | None = None
     _data: list[str] = field(default_factory=list)
     _type: str = ""
+    _id: str = ""
 
     def feed(self, line: str) -> Event | None:
         if not line:
@@ -59,7 +59,8 @@ class Parser:
         elif name == "event":
             self._type = value
         elif name == "id" and "\0" not in value:
-            self.last_event_id = value
+            # It counts when the event is complete.
+            self._id = value
         elif name == "retry" and re.fullmatch("[0-9]+", value):
             self.retry = int(value)
         return None
@@ -67,6 +68,7 @@ class Parser:
     def _dispatch(self) -> Event | None:
         data, kind = self._data, self._type or "message"
         self._data, self._type = [], ""
+        self.last_event_id = self._id
         if not data:
             return None
         return Event(kind, "\n".join(data), self.last_event_id, self.retry)
@@ -86,24 +88,28 @@ class EventSource:
         server: The server.
         address: The facility and the flags.
         last_event_id: Where an earlier stream ended.
+        receive_buffer: Bytes that the kernel takes for a client that does not read.
         headers: Further headers.
     """
 
     def __init__(
-        self, server: Server, address: str, last_event_id: str = "", **headers: str
+        self,
+        server: Server,
+        address: str,
+        last_event_id: str = "",
+        receive_buffer: int = 0,
+        **headers: str,
     ) -> None:
         self._connection = http.client.HTTPConnection(server.host, timeout=PATIENCE)
-        self._connection.sock = server.connect()
+        self._connection.sock = server.connect(receive_buffer)
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         if last_event_id:
             names["Last-Event-ID"] = last_event_id
         self._connection.request(
             "GET", f"/ws/{address}", headers={"Accept": "text/event-stream", **names}
         )
-        # Kept, as the connection forgets it when the answer ends with it.
-        self.socket: socket.socket = self._connection.sock
         self.response = self._connection.getresponse()
-        self.parser = Parser()
+        self.parser = Parser(_id=last_event_id)
 
     @property
     def status(self) -> int:
@@ -111,7 +117,7 @@ class EventSource:
 
     def events(self) -> Iterator[Event]:
         """Yield events until the stream ends."""
-        while line := self.response.readline():
+        while line := self._line():
             if (event := self.parser.feed(line.decode().removesuffix("\n"))) is not None:
                 yield event
 
@@ -126,9 +132,16 @@ class EventSource:
         """Read up to the next comment."""
         seen = self.parser.comments
         while self.parser.comments == seen:
-            line = self.response.readline()
+            line = self._line()
             assert line, "the stream ended"
             assert self.parser.feed(line.decode().removesuffix("\n")) is None, line
+
+    def _line(self) -> bytes:
+        try:
+            return self.response.readline()
+        except (ConnectionError, http.client.IncompleteRead):
+            # Whoever sent it was killed.
+            return b""
 
     def close(self) -> None:
         self.response.close()

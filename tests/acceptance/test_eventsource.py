@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import http.client
+import signal
+import subprocess
+import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from django.test import override_settings
+from playwright.sync_api import sync_playwright
 
+from tests.acceptance.test_chat import CHROMIUM, FLAGS
 from tests.acceptance.test_facility import publish, receive
+from tests.acceptance.test_rights import Member
 from tests.eventsource import EventSource
 from tests.raw import RawClient
-from tests.servers import RedisServer, Server, serving
+from tests.servers import ROOT, RedisServer, Server, end, serving
 from tests.waiting import PATIENCE, wait_for
 
 KINDS = (
@@ -99,6 +106,9 @@ def test_messages_come_as_they_are_published(
     assert stream.response.getheader("Content-Type") == "text/event-stream"
     assert stream.response.getheader("Cache-Control") == "no-store"
     assert stream.response.getheader("Content-Length") is None
+    if not door.is_proxied:
+        assert stream.response.getheader("X-Accel-Buffering") == "no"
+        assert stream.response.getheader("Transfer-Encoding") is None
     welcome = stream.next("welcome")
     assert welcome.head == {
         "type": "welcome",
@@ -359,3 +369,299 @@ def test_a_body_without_a_length_is_refused(door: Server, facility: str) -> None
         client.sendall(RawClient.request(door.host, path, headers, method="POST"))
         client.sendall(b"2\r\nhi\r\n0\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 411 ")
+
+
+@pytest.mark.parametrize(("kind", "other"), [("serve", "uwsgi"), ("runserver", "gunicorn-gevent")])
+def test_nothing_is_lost_when_the_server_is_killed(
+    kind: str,
+    other: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    facility: str,
+    open_stream: Open,
+) -> None:
+    name = f"kept{facility}"
+    address = f"{name}?subscribe-broadcast"
+    history = {"WS4REDIS_HISTORY": {"kept*": {"length": 100_000}}}
+    with (
+        serving(kind, tmp_path, redis_server.url, **history) as doomed,
+        serving(other, tmp_path, redis_server.url, **history) as heir,
+        override_settings(**history),
+        publishing(name) as published,
+    ):
+        first = open_stream(doomed, address)
+        welcome = first.next("welcome")
+        got = [int(first.next().payload) for _ in range(20)]
+        doomed.process.kill()
+        doomed.process.wait()
+        got += [int(event.payload) for event in first.events()]
+        known = len(published)
+        wait_for(lambda: len(published) > known + 20)
+        second = open_stream(heir, address, first.parser.last_event_id)
+        assert second.next("welcome").head["channels"][f"broadcast:{name}"]["recovered"] is True
+        got += [int(second.next().payload) for _ in range(100)]
+    assert welcome.last_event_id
+    assert got == list(range(got[0], got[0] + len(got)))
+
+
+@contextmanager
+def publishing(facility: str) -> Iterator[list[int]]:
+    """Publish numbers as fast as it goes; yields the list of those that are published."""
+    published: list[int] = []
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            publish(facility, f"{len(published)}")
+            published.append(len(published))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        wait_for(lambda: published)
+        yield published
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["serve", "nginx-upgrade", "apache", "uwsgi-router"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"WS4REDIS_HEARTBEAT": "beat", "WS4REDIS_HEARTBEAT_INTERVAL": 0.3},
+        {"WS4REDIS_PING_INTERVAL": 0.3},
+    ],
+    ids=["heartbeats", "pings"],
+)
+def test_heartbeats_and_pings_are_comments(
+    kind: str,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    facility: str,
+    open_stream: Open,
+) -> None:
+    with serving(kind, tmp_path, redis_server.url, **settings) as server:
+        stream = open_stream(server, f"{facility}?subscribe-broadcast")
+        stream.next("welcome")
+        for _ in range(4):
+            stream.wait_for_comment()
+        publish(facility, "still there")
+        assert bodies(stream, 1) == ["still there"]
+
+
+# The others end the router, or the web server in front, first.
+@pytest.mark.parametrize("kind", ["serve", "uwsgi", "gunicorn-gevent", "gunicorn-gthread"])
+def test_the_end_of_the_server_is_told(
+    kind: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    facility: str,
+    open_stream: Open,
+) -> None:
+    with serving(kind, tmp_path, redis_server.url) as server:
+        stream = open_stream(server, f"{facility}?subscribe-broadcast")
+        stream.next("welcome")
+        server.process.send_signal(signal.SIGTERM)
+        last = stream.next("closing")
+        assert (last.head["code"], last.head["reconnect"]) == (1001, True)
+        assert last.retry == last.head["delay"]
+        assert list(stream.events()) == []
+
+
+def test_who_logs_out_is_told_not_to_come_back(
+    door: Server, users: Any, facility: str, open_stream: Open
+) -> None:
+    member = Member()
+    stream = open_stream(door, f"{facility}?subscribe-user", Cookie=member.cookie)
+    other = open_stream(door, f"{facility}?subscribe-broadcast")
+    stream.next("welcome")
+    other.next("welcome")
+    member.browser.logout()
+    last = stream.next("closing")
+    assert (last.head["code"], last.head["reconnect"]) == (4501, False)
+    assert "delay" not in last.head
+    assert list(stream.events()) == []
+    publish(facility, "for the others")
+    assert bodies(other, 1) == ["for the others"]
+
+
+@pytest.mark.parametrize("kind", ["serve", "uwsgi", "gunicorn-gthread"])
+def test_a_slow_reader_is_given_up(
+    kind: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    facility: str,
+    open_stream: Open,
+) -> None:
+    with serving(kind, tmp_path, redis_server.url, WS4REDIS_OUTBOX_SIZE=2**15) as server:
+        address = f"{facility}?subscribe-broadcast"
+        lazy = open_stream(server, address, receive_buffer=2048)
+        quick = open_stream(server, address)
+        quick.next("welcome")
+
+        def is_named() -> bool:
+            publish(facility, "x" * 2**16)
+            assert bodies(quick, 1) == ["x" * 2**16]
+            return "is too slow" in server.log
+
+        wait_for(is_named)
+        assert len(list(lazy.events())) < 100
+        publish(facility, "the last one")
+        assert bodies(quick, 1) == ["the last one"]
+
+
+def test_a_client_that_acknowledges_nothing_is_given_up(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_stream: Open
+) -> None:
+    settings = {"WS4REDIS_PING_INTERVAL": 0.5, "WS4REDIS_MAX_CONNECTIONS": 1}
+    with serving("serve", tmp_path, redis_server.url, **settings) as server:
+        address = f"{facility}?subscribe-broadcast"
+        silent = open_stream(server, address, receive_buffer=2048)
+        silent.next("welcome")
+        # Much less than would make it a slow one.
+        publish(facility, "x" * 2**19)
+        assert refusal(server, address) == 503
+        wait_for(lambda: open_stream(server, address).status == 200)
+        assert "is too slow" not in server.log
+
+
+def test_a_loss_of_the_link_to_redis_is_told(
+    tmp_path: Path, own_redis: RedisServer, users: Any, facility: str, open_stream: Open
+) -> None:
+    with serving("serve", tmp_path, own_redis.url, **SETTINGS) as server:
+        address = f"{facility}?subscribe-broadcast&publish-broadcast"
+        stream = open_stream(server, address)
+        stream.next("welcome")
+        own_redis.stop()
+        wait_for(lambda: "The link to Redis broke" in server.log)
+        assert refusal(server, address) == 503
+        assert post(server, address) == 503
+        own_redis.start()
+        assert stream.next("gap").head == {"type": "gap", "channel": f"broadcast:{facility}"}
+        assert post(server, address) == 204
+        assert bodies(stream, 1) == ["hi"]
+
+
+def test_a_post_goes_through_the_subscriber_of_the_site(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_stream: Open
+) -> None:
+    own = {"WS4REDIS_SUBSCRIBER": "tests.subscribers.Counting"}
+    with serving("serve", tmp_path, redis_server.url, **own) as server:
+        stream = open_stream(server, f"{facility}?subscribe-broadcast")
+        stream.next("welcome")
+        address = f"{facility}?publish-broadcast"
+        assert post(server, address, b"fail") == 500
+        assert "secret detail" in server.log
+        assert post(server, address, b"users:") == 204
+        assert bodies(stream, 1)[0].startswith("users: ")
+
+
+@pytest.mark.parametrize("kind", ["serve", "gunicorn-gthread"])
+def test_who_posts_too_much_is_refused(
+    kind: str, tmp_path: Path, redis_server: RedisServer, cookies: Any, facility: str
+) -> None:
+    with serving(kind, tmp_path, redis_server.url, WS4REDIS_MAX_MESSAGE_RATE=0.01) as server:
+        address = f"{facility}?publish-broadcast"
+        wait_for(lambda: post(server, address) == 429)
+        # Others are not concerned.
+        john = f"{cookies['john']}; csrftoken={TOKEN}"
+        assert post(server, address, Cookie=john) == 204
+
+
+class Typing:
+    """Sends a request piece by piece."""
+
+    def __init__(self, server: Server, facility: str, **headers: str) -> None:
+        self._socket = server.connect()
+        path = f"/ws/{facility}?publish-broadcast"
+        lines = GOOD | {name.replace("_", "-"): value for name, value in headers.items()}
+        self.send(RawClient.request(server.host, path, lines, method="POST"))
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def status(self) -> str:
+        return self._socket.recv(4096).decode().split("\r\n")[0]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def test_a_body_comes_in_time_and_when_it_is_asked_for(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, redis_client: Any
+) -> None:
+    with serving("serve", tmp_path, redis_server.url, WS4REDIS_HANDSHAKE_TIMEOUT=0.5) as server:
+        typing = Typing(server, facility, Content_Length="6", Expect="100-continue")
+        assert typing.status() == "HTTP/1.1 100 Continue"
+        typing.send(b"one")
+        typing.send(b"two")
+        assert typing.status() == "HTTP/1.1 204 No Content"
+        typing.close()
+        assert redis_client.get(f"broadcast:{facility}") == b"onetwo"
+        slow = Typing(server, facility, Content_Length="6")
+        slow.send(b"one")
+        assert slow.status() == "HTTP/1.1 408 Request Timeout"
+        slow.close()
+
+
+def test_a_refused_post_gets_its_answer_while_it_sends(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str
+) -> None:
+    with serving("serve", tmp_path, redis_server.url) as server:
+        body = bytes(8 * 2**20)
+        assert post(server, f"{facility}?publish-broadcast", body) == 413
+
+
+PAGE = """
+window.got = []
+window.source = new EventSource("/ws/%s?subscribe-broadcast")
+source.onmessage = (event) => got.push(event.data.slice(event.data.indexOf("\\n") + 1))
+null
+"""
+POST = """
+([address, token]) => fetch(address, {
+    method: "POST", body: "posted", headers: {"X-CSRFToken": token}
+}).then((answer) => answer.status)
+"""
+
+
+def test_a_browser_comes_back_and_misses_nothing(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str
+) -> None:
+    name = f"kept{facility}"
+    with (
+        serving("runserver", tmp_path, redis_server.url, **HISTORY) as server,
+        sync_playwright() as playwright,
+        closing(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser,
+        ExitStack() as stack,
+    ):
+        page = browser.new_page()
+        page.goto(server.page)
+        page.evaluate(PAGE % name)
+        page.wait_for_function("source.readyState == 1")
+        publish(name, "first")
+        page.wait_for_function("got.length == 1")
+        stack.callback(restarted(server, lambda: publish(name, "missed")))
+        page.wait_for_function("got.length == 2 && source.readyState == 1")
+        page.context.add_cookies([{"name": "csrftoken", "value": TOKEN, "url": server.page}])
+        assert page.evaluate(POST, [f"/ws/{name}?publish-broadcast", TOKEN]) == 204
+        assert page.evaluate(POST, [f"/ws/{name}?publish-broadcast", "b" * 32]) == 403
+        page.wait_for_function("got.length == 3")
+        assert page.evaluate("got") == ["first", "missed", "posted"]
+
+
+def restarted(server: Server, meanwhile: Callable[[], object]) -> Callable[[], object]:
+    """Kill a server and start it again at the same place; return what ends it."""
+    process = server.process
+    environment = psutil.Process(process.pid).environ()
+    process.kill()
+    process.wait()
+    meanwhile()
+    again = subprocess.Popen(process.args, env=environment, cwd=ROOT)
+    return lambda: end(again, signal.SIGINT)

@@ -69,7 +69,7 @@ def check(request: Request) -> Handshake:
         HandshakeError: The request can't be accepted; carries the HTTP answer.
     """
     if request.method != "GET":
-        raise HandshakeError(405, "HTTP method must be a GET.", (("Allow", "GET"),))
+        raise HandshakeError(405, "HTTP method must be a GET or a POST.", (("Allow", "GET, POST"),))
     if request.protocol != "HTTP/1.1":
         raise HandshakeError(
             400, "HTTP server protocol must be 1.1. (nginx needs proxy_http_version 1.1.)"
