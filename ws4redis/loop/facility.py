@@ -142,7 +142,9 @@ class Facility:
         if self._handover is not None:
             self._handover.hold(channel, message)
             return b""
-        return b"" if self._swallow(channel, message.payload) else self._frame(message)
+        if not message.is_notice and self._swallow(channel, message.payload):
+            return b""
+        return self._frame(message)
 
     def on_open(self, connection: Connection) -> None:
         """Deliver what was held, then go live; end it if more came than could be held."""
