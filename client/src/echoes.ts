@@ -2,7 +2,6 @@
 //
 // The server could hide them, too. But then the position would stay before them, and after a
 // reconnect they would come as if they were somebody else's.
-import type { Payload } from "./frames";
 import type { Sendable } from "./options";
 
 /** Milliseconds in which a message comes back, or never. */
@@ -27,7 +26,7 @@ export class Echoes {
   }
 
   /** Return whether a message is an own one; each is taken once. */
-  take(channel: string, payload: Payload): boolean {
+  take(channel: string, payload: Sendable): boolean {
     const pending = this.pending(channel);
     const text = pending.length ? comparable(payload) : undefined;
     const index = pending.findIndex((sent) => sent.text === text);

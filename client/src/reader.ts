@@ -1,6 +1,6 @@
 // What one subscriber has seen of its channels, and what a page is told of it.
 import { Echoes } from "./echoes";
-import type { Answer, GapHead, MessageHead, Payload, Start } from "./frames";
+import type { Answer, GapHead, MessageHead, Start } from "./frames";
 import type { Data, Meta, Refusal, Sendable } from "./options";
 import type { Positions, Since } from "./positions";
 
@@ -65,7 +65,7 @@ export class Reader {
     }
   }
 
-  received(head: MessageHead, payload: Payload): void {
+  received(head: MessageHead, payload: Data): void {
     const { channel, position, persisted = false } = head;
     const isOld = position !== undefined && !this.options.positions.advance(channel, position);
     if (isOld || (persisted && !this.takesPersisted)) {
@@ -92,6 +92,11 @@ export class Reader {
     if (!this.options.echo) {
       this.echoes.expect(this.returning, payload);
     }
+  }
+
+  /** It was not sent, after all. */
+  unpublished(payload: Sendable): void {
+    this.returning.forEach((channel) => this.echoes.take(channel, payload));
   }
 
   /** There is no connection any more. */
@@ -123,8 +128,8 @@ export class Reader {
     return hasAll;
   }
 
-  private asWanted(payload: Payload): Data {
-    const isBlob = typeof payload !== "string" && this.options.binaryType !== "arraybuffer";
+  private asWanted(payload: Data): Data {
+    const isBlob = payload instanceof ArrayBuffer && this.options.binaryType !== "arraybuffer";
     return isBlob ? new Blob([payload]) : payload;
   }
 }
