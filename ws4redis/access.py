@@ -21,6 +21,7 @@ from ws4redis import flood
 from ws4redis.audiences import Unresolved, authenticated_user, own_session, own_user
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
+from ws4redis.history import Position
 from ws4redis.identity import identify, session_store
 from ws4redis.loop.admission import Identity
 from ws4redis.subscriber import RedisSubscriber
@@ -48,6 +49,8 @@ class Grant:
     """Who the request comes from."""
     refused: dict[str, str] = field(default_factory=dict)
     """Why some of the asked channels are not among the granted ones."""
+    since: dict[str, Position] = field(default_factory=dict)
+    """Where the client was, by channel as it sees it."""
 
 
 def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubscriber) -> Grant:
@@ -64,6 +67,7 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     # Django would read the address by the charset that a client names for a body there is not.
     request = WSGIRequest({**environ, "CONTENT_TYPE": ""})
     _check_origin(request, settings)
+    since = dict(_positions(request.GET.getlist("since")))
     try:
         _identify(request, settings)
         # Before it is decided what they may do: whatever changes later is then seen as a change.
@@ -81,7 +85,16 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     _report(request, refused, settings)
     granted = [name for name in allowed if name not in refused]
     subscriber.set_pubsub_channels(request, granted)
-    return Grant(subscriber, flags, identity, refused)
+    return Grant(subscriber, flags, identity, refused, since)
+
+
+def _positions(texts: Iterable[str]) -> Iterator[tuple[str, Position]]:
+    for text in texts:
+        # Names of users may hold one, too.
+        channel, _, place = text.rpartition("@")
+        if (position := Position.parse(place)) is None:
+            raise HandshakeError(400, "A position in 'since' is malformed.")
+        yield channel, position
 
 
 def _check_origin(request: WSGIRequest, settings: Settings) -> None:

@@ -5,14 +5,16 @@ Everything that can refuse does so before the upgrade, as an HTTP answer.
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 from wsgiref.util import is_hop_by_hop
 
 from django.db import close_old_connections
@@ -22,15 +24,18 @@ from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import BusError, HandshakeError, HookTimeout, TransportError
 from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_source, overrides
 from ws4redis.loop.admission import Place
+from ws4redis.loop.connection import Handler
 from ws4redis.loop.facility import Facility, Membership
+from ws4redis.loop.multiplex import Multiplex
 from ws4redis.loop.runner import Runner
 from ws4redis.metrics import Metrics
 from ws4redis.proxies import client_address
 from ws4redis.subscriber import RedisSubscriber, SharedPubSub
 from ws4redis.transports import Environ, Headers, StartResponse, Transport, find
 from ws4redis.wire import handshake as wire
+from ws4redis.wire import v1
 from ws4redis.wire.deflate import Agreement, agree
-from ws4redis.wire.outgoing import get_encoding
+from ws4redis.wire.outgoing import Form, get_encoding
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 
@@ -72,10 +77,23 @@ class _Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class _Visitor:
+    """Who may subscribe further facilities over an open websocket."""
+
+    environ: Environ
+    """Of its handshake, as far as it says who comes."""
+    place: Place
+    settings: Settings
+    runner: Runner
+    agreement: Agreement | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Ready:
     """A handshake that was accepted."""
 
     facility: Facility
+    handler: Handler
     source: OwnSource | None
     sock: socket.socket
     early: bytes
@@ -147,19 +165,69 @@ class Endpoint:
         runner.call(runner.identify, opening.place, grant.identity)
         _check_channels(grant, settings, self._metrics)
         agreement = compression(opening.handshake, settings)
+        known = [v1.PROTOCOL, *settings.subprotocols]
+        subprotocol = wire.select_subprotocol(opening.handshake.subprotocols, known)
         headers = wire.response_headers(
             opening.handshake,
-            wire.select_subprotocol(opening.handshake.subprotocols, settings.subprotocols),
+            subprotocol,
             [*_refused_header(grant), *extension_header(agreement)],
         )
-        facility = _join(runner, grant, agreement)
+        form = Form.V1 if subprotocol == v1.PROTOCOL else Form.RAW
+        facility = _join(
+            runner, grant, _membership(opening.environ, settings, grant, agreement, form)
+        )
         try:
-            source = _prepare(opening, facility, subscriber)
+            source = _first_words(runner, settings, facility, subscriber)
             sock, early = _take(opening.transport, headers)
         except BaseException:
             runner.call(facility.leave)
             raise
-        return _Ready(facility, source, sock, early, agreement is not None)
+        handler = self._handler(opening, facility, agreement)
+        return _Ready(facility, handler, source, sock, early, agreement is not None)
+
+    def _handler(
+        self, opening: _Opening, facility: Facility, agreement: Agreement | None
+    ) -> Handler:
+        if facility.encoding.form is Form.RAW:
+            return facility
+        visitor = _Visitor(
+            _kept(opening.environ), opening.place, opening.settings, opening.runner, agreement
+        )
+        heartbeat = opening.runner.options.heartbeat
+        return Multiplex(facility, partial(self._subscribe, visitor), heartbeat)
+
+    def _subscribe(self, visitor: _Visitor, command: v1.Subscribe, held: int) -> Facility:
+        """Join one more facility for an open websocket; runs on the hub."""
+        environ = _asking(visitor, command)
+        client = visitor.place.address
+        request = {"path": flood.to_quote(environ["PATH_INFO"]), "client": client}
+        try:
+            return self._join_another(visitor, environ, command, held)
+        except (Exception, HookTimeout) as error:
+            self._metrics.event("connections.refused")
+            raise _logged(_refusal(error), request) from None
+
+    def _join_another(
+        self, visitor: _Visitor, environ: Environ, command: v1.Subscribe, held: int
+    ) -> Facility:
+        settings, runner = visitor.settings, visitor.runner
+        _check_facility(environ, settings, self._metrics)
+        subscriber = self._make_subscriber(settings)
+        authorize = partial(access.authorize, environ, settings, subscriber)
+        grant = runner.offload(framed, authorize, timeout=settings.hook_timeout)
+        if not visitor.place.identity.is_same(grant.identity):
+            raise HandshakeError(403, "You are somebody else by now.")
+        _check_channels(grant, settings, self._metrics, held)
+        membership = _membership(environ, settings, grant, visitor.agreement, Form.V1)
+        facility = _join(runner, grant, replace(membership, command=command.id))
+        try:
+            source = _first_words(runner, settings, facility, subscriber)
+        except BaseException:
+            facility.leave()
+            raise
+        if source is not None:
+            source.start()
+        return facility
 
     def _make_subscriber(self, settings: Settings) -> RedisSubscriber:
         own: type[RedisSubscriber] = load_callable(settings.subscriber)
@@ -170,7 +238,7 @@ class Endpoint:
 def _adopt(opening: _Opening, ready: _Ready) -> None:
     """Open the websocket, or leave nothing of it; runs on the hub."""
     try:
-        opening.runner.adopt(ready.sock, ready.facility, ready.early, opening.place, ready.inflates)
+        opening.runner.adopt(ready.sock, ready.handler, ready.early, opening.place, ready.inflates)
     except BaseException:
         ready.facility.leave()
         ready.sock.close()
@@ -188,17 +256,22 @@ def _check_address(environ: Environ, settings: Settings) -> None:
 
 
 def _check_facility(environ: Environ, settings: Settings, metrics: Metrics) -> None:
-    path = environ["PATH_INFO"].removeprefix(settings.websocket_url)
-    # PEP 3333: the bytes of the path come as latin-1.
-    facility = path.encode("latin-1").decode(errors="replace")
-    if not re.fullmatch(settings.facility_pattern, facility):
+    if not re.fullmatch(settings.facility_pattern, _facility(environ, settings)):
         metrics.event("limits.facility")
         raise HandshakeError(404, "There is no such facility.")
 
 
-def _check_channels(grant: access.Grant, settings: Settings, metrics: Metrics) -> None:
+def _facility(environ: Environ, settings: Settings) -> str:
+    path: str = environ["PATH_INFO"].removeprefix(settings.websocket_url)
+    # PEP 3333: the bytes of the path come as latin-1.
+    return path.encode("latin-1").decode(errors="replace")
+
+
+def _check_channels(
+    grant: access.Grant, settings: Settings, metrics: Metrics, held: int = 0
+) -> None:
     subscriber = grant.subscriber
-    count = len({*subscriber.subscriptions, *subscriber.publications})
+    count = held + len({*subscriber.subscriptions, *subscriber.publications})
     if count > settings.max_channels:
         metrics.event("limits.channels")
         raise HandshakeError(403, f"At most {settings.max_channels} channels are possible.")
@@ -216,7 +289,7 @@ def extension_header(agreement: Agreement | None) -> list[tuple[str, str]]:
     return [("Sec-WebSocket-Extensions", agreement.header)] if agreement is not None else []
 
 
-def _join(runner: Runner, grant: access.Grant, agreement: Agreement | None) -> Facility:
+def _join(runner: Runner, grant: access.Grant, membership: Membership) -> Facility:
     """Join the granted channels; a site's own subscriber may take the client's messages."""
     subscriber = grant.subscriber
     own = type(subscriber)
@@ -225,28 +298,59 @@ def _join(runner: Runner, grant: access.Grant, agreement: Agreement | None) -> F
         publishes = overrides(own, "publish_message")
         publisher = HookPublisher(subscriber, runner, framed, publishes=publishes)
     persisted = not overrides(own, *_HISTORY)
-    return runner.call(runner.prepare, _membership(grant, agreement), publisher, persisted)
+    return runner.call(runner.prepare, membership, publisher, persisted)
 
 
-def _prepare(
-    opening: _Opening, facility: Facility, subscriber: RedisSubscriber
+def _first_words(
+    runner: Runner, settings: Settings, facility: Facility, subscriber: RedisSubscriber
 ) -> OwnSource | None:
     """Let a site's own subscriber say what comes first, and what it reads by itself."""
-    own, runner = type(subscriber), opening.runner
+    own = type(subscriber)
     if overrides(own, *_HISTORY) or has_own_source(own):
         send = partial(subscriber.send_persited_messages, HookedWebsocket(facility, runner))
-        runner.offload(framed, send, timeout=opening.settings.hook_timeout)
+        runner.offload(framed, send, timeout=settings.hook_timeout)
     return OwnSource(subscriber, facility, runner) if has_own_source(own) else None
 
 
-def _membership(grant: access.Grant, agreement: Agreement | None) -> Membership:
+def _kept(environ: Environ) -> Environ:
+    """Return what of a request says who comes, without what belongs to its server."""
+    texts = {name: value for name, value in environ.items() if isinstance(value, str)}
+    return {**texts, "wsgi.input": io.BytesIO()}
+
+
+def _asking(visitor: _Visitor, command: v1.Subscribe) -> Environ:
+    """Return the request with which a client would have asked for a facility by its address."""
+    path = visitor.settings.websocket_url + command.facility
+    query = [(flag, "") for flag in command.flags]
+    query += [("since", f"{channel}@{position}") for channel, position in command.since.items()]
+    return {
+        **visitor.environ,
+        "PATH_INFO": path.encode().decode("latin-1"),
+        "QUERY_STRING": urlencode(query),
+    }
+
+
+def _membership(
+    environ: Environ,
+    settings: Settings,
+    grant: access.Grant,
+    agreement: Agreement | None,
+    form: Form,
+) -> Membership:
     subscriber: RedisSubscriber = grant.subscriber
     followed = () if has_own_source(type(subscriber)) else subscriber.subscriptions
+    shown = settings.namespace.shown
+    since = {name.encode(): grant.since.get(shown(name)) for name in followed}
     return Membership(
+        name=_facility(environ, settings),
+        since=since if grant.since else {},
+        refused=grant.refused,
         subscriptions=tuple(name.encode() for name in followed),
         publications=tuple(name.encode() for name in subscriber.publications),
         echo="echo" in grant.flags,
-        encoding=get_encoding("binary" in grant.flags, agreement and agreement.deflate),
+        encoding=get_encoding(
+            "binary" in grant.flags and form is Form.RAW, agreement and agreement.deflate, form
+        ),
     )
 
 

@@ -41,10 +41,19 @@ class Position(NamedTuple):
         """Return the position that a text stands for; None if it stands for none."""
         epoch, separator, offset = text.partition(":")
         # Whatever a client may send: Lua must get a number that it can hold.
-        good = epoch.isalnum() and epoch.isascii() and offset.isdecimal() and offset.isascii()
+        good = (
+            (epoch.isalnum() or epoch == "*")
+            and epoch.isascii()
+            and offset.isdecimal()
+            and offset.isascii()
+        )
         if not (separator and good and len(epoch) <= 32 and len(offset) <= 15):
             return None
         return cls(epoch, int(offset))
+
+
+NOWHERE = Position("", 0)
+"""A position that no channel ever had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,10 @@ class Call(NamedTuple):
     script: Script
     keys: tuple[str, ...]
     arguments: tuple[str | bytes | int, ...]
+
+
+def _no_retention(name: str) -> Retention | None:
+    return None
 
 
 class Histories:
@@ -145,6 +158,10 @@ class Histories:
         return None
 
 
+NONE = Histories(Namespace())
+"""No channel has a history."""
+
+
 def rules(values: Mapping[str, Mapping[str, object]]) -> tuple[Rule, ...]:
     """Return the rules that a dictionary names: facilities, and what is kept of each.
 
@@ -182,7 +199,3 @@ def _number(pattern: str, name: str, value: object, minimum: int) -> int:
     raise TypeError(
         f"the {name} of {pattern!r} must be a whole number of at least {minimum}, got {value!r}"
     )
-
-
-def _no_retention(name: str) -> Retention | None:
-    return None

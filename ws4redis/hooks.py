@@ -71,7 +71,7 @@ class HookedWebsocket:
     def _send(self, payload: bytes, binary: bool | None) -> None:
         connection = self._facility.connection
         if connection is None:
-            self._facility.handover.insert(payload)
+            self._facility.handover.insert(Outgoing(payload))
         else:
             encoding = self._facility.encoding._replace(binary=bool(binary))
             connection.send(Outgoing(payload).frame(encoding))

@@ -26,6 +26,9 @@ NAMES = {
     "bus.messages": "messages that Redis delivered to this process",
     "bus.lost": "times that the link to Redis broke",
     "bus.restored": "times that the link to Redis came back",
+    "history.holes": "times that messages of a channel with a history were found missing",
+    "history.recovered": "missed messages that were read from a history",
+    "history.gaps": "times that what was missed on a channel could not be had",
     "hooks.failed": "calls of the site's own code that raised",
 }
 """Every name, and what it counts."""

@@ -17,7 +17,7 @@ from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler
 
 from ws4redis import flood
-from ws4redis.conf import Settings, get_settings, redis_options
+from ws4redis.conf import Settings, get_histories, get_settings, redis_options
 from ws4redis.endpoint import Endpoint, framed
 from ws4redis.loop.link import open_link
 from ws4redis.loop.options import Options
@@ -137,6 +137,8 @@ def _build(settings: Settings, mercy: float) -> Runner:
             drop_over_rate=settings.over_rate == "drop",
             expire=settings.expire or 0,
             redis_timeout=settings.redis_timeout,
+            histories=get_histories(),
+            shown=settings.namespace.shown,
             hook_threads=settings.hook_threads,
         ),
         lambda: open_link(connection_class, options, settings.redis_timeout),

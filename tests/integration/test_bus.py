@@ -22,7 +22,7 @@ from ws4redis.conf import redis_options
 from ws4redis.exceptions import BusError
 from ws4redis.loop import bus as bus_module
 from ws4redis.loop.bus import REASONS_LIMIT, Bus
-from ws4redis.loop.handover import Delivery
+from ws4redis.loop.bus import Delivery
 from ws4redis.loop.link import open_link
 from ws4redis.metrics import Metrics
 from ws4redis.publisher import RedisPublisher
@@ -120,7 +120,7 @@ def test_the_answer_to_get_stands_between_the_messages(
     assert ask(bus, channel) == b"before"
     redis_client.publish(channel, "after")
     wait_for(lambda: listener.deliveries)
-    assert listener.deliveries == [(channel, b"after")]
+    assert listener.deliveries == [(channel, b"after", "")]
 
 
 def test_a_burst_is_handed_over_together(
@@ -133,7 +133,7 @@ def test_a_burst_is_handed_over_together(
         pipeline.publish(channel, f"{number}")
     pipeline.execute()
     wait_for(lambda: len(listener.deliveries) == 200)
-    assert [payload for _, payload in listener.deliveries] == [b"%d" % n for n in range(200)]
+    assert [payload for _, payload, _ in listener.deliveries] == [b"%d" % n for n in range(200)]
     assert len(listener.batches) < 200
 
 
@@ -275,7 +275,7 @@ def test_a_bug_in_the_listener_costs_one_batch_and_not_the_link(
     wait_for(lambda: listener.events == ["connected", "lost 1", "connected"])
     wait_for(lambda: redis_client.publish(channel, "two"))
     wait_for(lambda: listener.deliveries)
-    assert listener.deliveries[-1] == (channel, b"two")
+    assert listener.deliveries[-1] == (channel, b"two", "")
     assert "a bug" in caplog.text
 
 
@@ -400,7 +400,7 @@ def test_whatever_redis_says_the_link_comes_back(
     network.answers.change = None
     network.cut()
     wait_for(lambda: redis_client.publish(channel, "whole"))
-    wait_for(lambda: (channel, b"whole") in listener.deliveries)
+    wait_for(lambda: (channel, b"whole", "") in listener.deliveries)
     bus.stop()
 
 

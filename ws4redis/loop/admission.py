@@ -25,6 +25,10 @@ class Identity:
     rights: int = 0
     """Stands for all that the user's rights depend on; changes when they do."""
 
+    def is_same(self, other: Identity) -> bool:
+        """Return whether both are the same user in the same session."""
+        return (self.user, self.user_id, self.session) == (other.user, other.user_id, other.session)
+
 
 ANONYMOUS = Identity()
 

@@ -25,9 +25,9 @@ from gevent.event import Event
 from gevent.socket import wait_read, wait_write
 
 from ws4redis.exceptions import BusError
+from ws4redis.history import NONE, Call, Histories
 from ws4redis.loop.backoff import Backoff
 from ws4redis.loop.giveway import give_way
-from ws4redis.loop.handover import Delivery
 from ws4redis.loop.notices import Notices
 from ws4redis.metrics import Metrics
 
@@ -56,6 +56,9 @@ PERSIST_AND_PUBLISH = (
 answer to EXEC, where no parser can tell them apart."""
 
 _BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+Delivery = tuple[bytes, bytes, str]
+"""A channel, a payload, and where the channel is with it; empty if it has no history."""
 
 Reply = Callable[[Any], None]
 """Gets the answer to one command: the parsed answer, or an exception."""
@@ -112,12 +115,20 @@ class Bus:
         connect: Opens the link; may block as long as it lets the hub go on.
         listener: Is told what happens.
         metrics: Where events are counted.
+        histories: The channels that have one.
     """
 
-    def __init__(self, connect: Callable[[], Link], listener: Listener, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Link],
+        listener: Listener,
+        metrics: Metrics,
+        histories: Histories = NONE,
+    ) -> None:
         self._connect = connect
         self._listener = listener
         self._metrics = metrics
+        self._histories = histories
         self._pending: deque[_Pending] = deque()
         self._outgoing: list[bytes] = []
         self._outgoing_size = 0
@@ -189,6 +200,26 @@ class Bus:
         else:
             reply(BusError("Redis is not reachable."))
 
+    def run(self, call: Call, reply: Reply) -> None:
+        """Run a script, in order with all that is published.
+
+        Args:
+            call: The script and its arguments.
+            reply: Gets the answer, or an exception.
+        """
+        if not self.is_connected:
+            reply(BusError("Redis is not reachable."))
+            return
+        arguments = (len(call.keys), *call.keys, *call.arguments)
+
+        def answered(answer: Any) -> None:
+            if isinstance(answer, hiredis.ReplyError) and str(answer).startswith("NOSCRIPT"):
+                self._send("EVAL", call.script.source, *arguments, reply=reply)
+            else:
+                reply(answer)
+
+        self._send("EVALSHA", call.script.sha, *arguments, reply=answered)
+
     def publish(
         self,
         channels: Iterable[bytes],
@@ -211,16 +242,28 @@ class Bus:
             return False
         for channel in channels:
             reply = partial(self._published, refused, channel)
-            if expire > 0:
+            if (call := self._kept(channel, payload, expire)) is not None:
+                self.run(call, reply)
+            elif expire > 0:
                 persist = (b"1", channel, payload, b"%d" % expire)
                 self._send(b"EVAL", PERSIST_AND_PUBLISH, *persist, reply=reply)
             else:
                 self._send(b"PUBLISH", channel, payload, reply=reply)
         return True
 
+    def _kept(self, channel: bytes, payload: bytes, expire: int) -> Call | None:
+        """Return what publishes a message on a channel with a history; None if it has none."""
+        if not self._histories:
+            return None
+        name = channel.decode()
+        retention = self._histories.retention(name)
+        if retention is None:
+            return None
+        return self._histories.publish(name, retention, payload, expire)
+
     def _send(
         self,
-        *command: bytes,
+        *command: bytes | str | int,
         reply: Reply | None = None,
         answers: int = 1,
         is_push: bool = False,
@@ -350,7 +393,7 @@ class Bus:
             # Bytes that never become an answer are no sign of life.
             self._heard = True
             if isinstance(answer, hiredis.PushNotification) and answer[0] == b"message":
-                deliveries.append((answer[1], answer[2]))
+                deliveries.append((answer[1], answer[2], ""))
             else:
                 self._dispatch(deliveries)
                 self._answer(answer)

@@ -58,6 +58,9 @@ class Handler(Protocol):
     def on_close(self, code: int, reason: str) -> None:
         """No message comes or goes any more; called once, also if we close."""
 
+    def farewell(self, code: int, reason: str) -> bytes:
+        """Return what is to be sent before our close frame."""
+
 
 class Phase(IntEnum):
     """Where a connection is in its life."""
@@ -159,6 +162,8 @@ class Connection:
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Start the closing handshake; nothing is delivered any more."""
+        if self.phase is Phase.OPEN and (words := self._handler.farewell(code, reason)):
+            self._write(words)
         if self.phase is Phase.OPEN:
             self._end(Phase.CLOSING, code, reason)
             self._protocol.close(code, reason)

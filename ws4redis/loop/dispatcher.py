@@ -12,9 +12,9 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Protocol
 
+from ws4redis.loop.bus import Delivery
 from ws4redis.loop.connection import Connection
 from ws4redis.loop.fanout import Batch, Fanout
-from ws4redis.loop.handover import Delivery
 from ws4redis.metrics import Metrics
 from ws4redis.wire.outgoing import Encoding, Outgoing
 
@@ -46,9 +46,11 @@ class Follower:
     made a delivery some 5 % cheaper.
     """
 
-    __slots__ = ("careful", "settled")
+    __slots__ = ("careful", "settled", "shown")
 
-    def __init__(self) -> None:
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+        """The name of the channel as its clients see it."""
         self.settled: dict[Encoding, dict[Connection, None]] = {}
         self.careful: set[Receiver] | frozenset[Receiver] = frozenset()
 
@@ -78,6 +80,7 @@ class Dispatcher:
         unsubscribe: Called with a channel that lost its last one.
         fanout: Writes to the connections.
         metrics: Where events are counted.
+        shown: Returns the name of a channel as its clients see it.
     """
 
     def __init__(
@@ -86,8 +89,10 @@ class Dispatcher:
         unsubscribe: Callable[[bytes], None],
         fanout: Fanout,
         metrics: Metrics,
+        shown: Callable[[str], str] = str,
     ) -> None:
         self._followers: dict[bytes, Follower] = {}
+        self._shown = shown
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
         self._fanout = fanout
@@ -98,11 +103,15 @@ class Dispatcher:
         """The channels that have receivers in this process."""
         return self._followers.keys()
 
+    def shown(self, channel: bytes) -> str:
+        """Return the name of a channel as its clients see it."""
+        return self._shown(channel.decode(errors="replace"))
+
     def join(self, channel: bytes, receiver: Receiver) -> None:
         """Let a receiver look at each message of a channel."""
         follower = self._followers.get(channel)
         if follower is None:
-            follower = self._followers[channel] = Follower()
+            follower = self._followers[channel] = Follower(self.shown(channel))
             self._subscribe(channel)
         follower.careful = {*follower.careful, receiver}
 
@@ -141,16 +150,26 @@ class Dispatcher:
         """
         self._metrics.event("bus.messages", len(deliveries))
         batches = (
-            self._batch(channel, [Outgoing(payload) for _, payload in run])
-            for channel, run in groupby(deliveries, key=itemgetter(0))
+            self._batch_of(channel, run) for channel, run in groupby(deliveries, key=itemgetter(0))
         )
         self._fanout.write(_joined(batches))
 
-    def _batch(self, channel: bytes, messages: list[Outgoing]) -> Batch:
+    def notify(self, channel: bytes, kind: Callable[[str], Outgoing]) -> None:
+        """Deliver one message of our own, made from the channel's name as its clients see it."""
+        if (follower := self._followers.get(channel)) is not None:
+            self._fanout.write(self._batch(follower, channel, [kind(follower.shown)]))
+
+    def _batch_of(self, channel: bytes, run: Iterable[Delivery]) -> Batch:
         """Return what each connection has to get of a run of messages on one channel."""
         follower = self._followers.get(channel)
         if follower is None:
             return {}
+        shown = follower.shown
+        return self._batch(
+            follower, channel, [Outgoing(payload, shown, place) for _, payload, place in run]
+        )
+
+    def _batch(self, follower: Follower, channel: bytes, messages: list[Outgoing]) -> Batch:
         # First, as those that look at a message may settle over it.
         batch = self._of_settled(follower, messages)
         for receiver in follower.careful:
@@ -162,9 +181,9 @@ class Dispatcher:
     def _of_settled(self, follower: Follower, messages: list[Outgoing]) -> Batch:
         batch: Batch = {}
         for encoding, members in follower.settled.items():
-            self._metrics.event("messages.delivered", len(members) * len(messages))
-            frames = b"".join([message.frame(encoding) for message in messages])
-            batch |= dict.fromkeys(members, (frames,))
+            if frames := b"".join([message.frame(encoding) for message in messages]):
+                self._metrics.event("messages.delivered", len(members) * len(messages))
+                batch |= dict.fromkeys(members, (frames,))
         return batch
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from ws4redis.history import Position
 from ws4redis.loop.connection import Connection, Phase
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.echo import Unreturned
 from ws4redis.loop.handover import Handover
+from ws4redis.loop.recovery import Start
+from ws4redis.wire import v1
 from ws4redis.wire.close import CloseCode
-from ws4redis.wire.outgoing import PLAIN, Encoding, Outgoing
+from ws4redis.wire.outgoing import PLAIN, Encoding, Form, Outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,19 @@ class Membership:
     """Whether it gets its own messages back."""
     encoding: Encoding = PLAIN
     """The form in which it gets messages."""
+    name: str = ""
+    """Of the facility."""
+    since: Mapping[bytes, Position | None] = field(default_factory=dict)
+    """Where the client was, by channel; None where that is nowhere."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """The flags that it does not get, and why."""
+    command: int | None = None
+    """What the client called its wish to subscribe; None for that of its address."""
+
+    @property
+    def size(self) -> int:
+        """The number of channels."""
+        return len({*self.subscriptions, *self.publications})
 
 
 class Publisher(Protocol):
@@ -51,8 +68,10 @@ class Facility:
     __slots__ = (
         "_dispatcher",
         "_handover",
+        "_has_left",
         "_heartbeat",
         "_publisher",
+        "_starts",
         "_unreturned",
         "connection",
         "membership",
@@ -73,6 +92,8 @@ class Facility:
         self._publisher = publisher
         self._heartbeat = heartbeat
         self._handover: Handover | None = Handover(hold_limit)
+        self._starts: dict[bytes, Start] = {}
+        self._has_left = False
         self._unreturned: Unreturned | None = None
 
     @property
@@ -93,7 +114,9 @@ class Facility:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the websocket was open and is so no more."""
+        """Whether the websocket was open and is so no more, or does not follow this any more."""
+        if self._has_left:
+            return True
         return self.connection is not None and self.connection.phase is not Phase.OPEN
 
     def join(self) -> None:
@@ -101,8 +124,15 @@ class Facility:
         for channel in self.membership.subscriptions:
             self._dispatcher.join(channel, self)
 
+    def start(self, channel: bytes, start: Start) -> None:
+        """Note where a channel begins for this websocket, and with which messages."""
+        self.handover.found(channel, start.messages)
+        if self.encoding.form is not Form.RAW:
+            self._starts[channel] = start._replace(messages=())
+
     def leave(self) -> None:
         """Give all channels back."""
+        self._has_left = True
         for channel in self.membership.subscriptions:
             self._dispatcher.leave(channel, self)
         self._publisher.release(self)
@@ -110,7 +140,7 @@ class Facility:
     def accept(self, channel: bytes, message: Outgoing) -> bytes:
         """Look at one message; return the frame to send for it now, if any."""
         if self._handover is not None:
-            self._handover.hold(channel, message.payload)
+            self._handover.hold(channel, message)
             return b""
         return b"" if self._swallow(channel, message.payload) else message.frame(self.encoding)
 
@@ -121,20 +151,28 @@ class Facility:
         if handover.overflowed:
             connection.close(CloseCode.TRY_AGAIN_LATER, "Too much was published meanwhile.")
             return
-        if payloads := handover.merged():
-            frames = [Outgoing(payload).frame(self.encoding) for payload in payloads]
-            connection.send(b"".join(frames))
+        frames = [message.frame(self.encoding) for message in handover.merged()]
+        if data := b"".join([self._greeting(), *frames]):
+            connection.send(data)
         for channel in self.membership.subscriptions:
             self._settle(channel, connection)
 
     def on_message(self, payload: bytes, binary: bool) -> None:
         """Publish what the client sent, unless it is a heartbeat."""
         if payload != self._heartbeat:
-            self._publisher.publish(self, payload)
+            self.publish(payload)
+
+    def publish(self, payload: bytes) -> None:
+        """Publish what the client sent."""
+        self._publisher.publish(self, payload)
 
     def on_close(self, code: int, reason: str) -> None:
         """Leave all channels."""
         self.leave()
+
+    def farewell(self, code: int, reason: str) -> bytes:
+        """Say nothing before the close frame."""
+        return b""
 
     def expect_return(self, payload: bytes) -> None:
         """Swallow one equal message on each channel that is both written and read, unless echoed.
@@ -163,6 +201,21 @@ class Facility:
         for channel in self._unreturned.clear():
             self._settle(channel, self.connection)
 
+    def _greeting(self) -> bytes:
+        """Return what tells a client that can read it where its channels begin."""
+        if self.encoding.form is Form.RAW:
+            return b""
+        starts, self._starts = self._starts, {}
+        membership, shown = self.membership, self._dispatcher.shown
+        return v1.control(
+            "welcome" if membership.command is None else "subscribed",
+            id=membership.command,
+            facility=membership.name,
+            channels={shown(channel): start.told() for channel, start in starts.items()},
+            publishes=[shown(channel) for channel in membership.publications],
+            refused=dict(membership.refused),
+        )
+
     def _swallow(self, channel: bytes, payload: bytes) -> bool:
         """Return whether a message is one of its own that it waits for, and wait no more."""
         if self._unreturned is None or not self._unreturned.swallow(channel, payload):
@@ -173,5 +226,5 @@ class Facility:
 
     def _settle(self, channel: bytes, connection: Connection) -> None:
         # It may have left the channel already: while it was sent to, or between two slices.
-        if connection.phase is Phase.OPEN:
+        if connection.phase is Phase.OPEN and not self._has_left:
             self._dispatcher.settle(channel, self, connection)

@@ -7,8 +7,10 @@ where it comes from an earlier subscription of the channel, and what arrives aft
 
 from __future__ import annotations
 
-Delivery = tuple[bytes, bytes]
-"""A channel and a payload."""
+from collections.abc import Sequence
+from itertools import chain
+
+from ws4redis.wire.outgoing import Outgoing
 
 
 class Handover:
@@ -18,11 +20,11 @@ class Handover:
         limit: Bytes that may be held.
     """
 
-    __slots__ = ("_held", "_last", "_limit", "_size")
+    __slots__ = ("_first", "_held", "_limit", "_size")
 
     def __init__(self, limit: int) -> None:
-        self._last: dict[bytes, bytes | None] = {}
-        self._held: list[bytes] = []
+        self._first: dict[bytes, Sequence[Outgoing]] = {}
+        self._held: list[Outgoing] = []
         self._limit = limit
         self._size = 0
 
@@ -31,23 +33,22 @@ class Handover:
         """Whether more was held than the limit allows; the rest is missing then."""
         return self._size > self._limit
 
-    def hold(self, channel: bytes, payload: bytes) -> None:
-        """Keep a live message that is newer than the persisted one of its channel."""
-        if channel not in self._last:
+    def hold(self, channel: bytes, message: Outgoing) -> None:
+        """Keep a live message that is newer than the first ones of its channel."""
+        if channel not in self._first:
             return
-        self._size += len(payload)
+        self._size += len(message.payload)
         if not self.overflowed:
-            self._held.append(payload)
+            self._held.append(message)
 
-    def found(self, channel: bytes, payload: bytes | None) -> None:
-        """Note the persisted message of a channel; None if it has none."""
-        self._last[channel] = payload
+    def found(self, channel: bytes, messages: Sequence[Outgoing]) -> None:
+        """Note the first messages of a channel: the persisted one, or all that were missed."""
+        self._first[channel] = messages
 
-    def insert(self, payload: bytes) -> None:
-        """Deliver a payload of the site's own before everything that was held."""
-        self._last[b"%d" % len(self._last)] = payload
+    def insert(self, message: Outgoing) -> None:
+        """Deliver a message of the site's own before everything that was held."""
+        self._first[b"%d" % len(self._first)] = (message,)
 
-    def merged(self) -> list[bytes]:
-        """Return the payloads to deliver, in order: persisted ones, then those held."""
-        persisted = [payload for payload in self._last.values() if payload is not None]
-        return persisted + self._held
+    def merged(self) -> list[Outgoing]:
+        """Return the messages to deliver, in order: the first ones, then those held."""
+        return [*chain.from_iterable(self._first.values()), *self._held]

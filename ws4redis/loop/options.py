@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from ws4redis.history import NONE, Histories
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,5 +52,9 @@ class Options:
     """Seconds for which a message from a client is persisted; 0 for not at all."""
     redis_timeout: float = 2.0
     """Seconds that a new websocket waits for its channels."""
+    histories: Histories = NONE
+    """The channels that have a history."""
+    shown: Callable[[str], str] = str
+    """Returns the name of a channel as its clients see it."""
     hook_threads: int = 10
     """Threads for code that may block."""

@@ -27,15 +27,15 @@ from ws4redis import flood
 from ws4redis.channels import without_secrets
 from ws4redis.exceptions import BusError, HookTimeout
 from ws4redis.loop.admission import Identity, Place
-from ws4redis.loop.bus import Bus, Link
+from ws4redis.loop.bus import Bus, Delivery, Link
 from ws4redis.loop.connection import Connection, Handler
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.drain import drain
 from ws4redis.loop.facility import Facility, Membership, Publisher
 from ws4redis.loop.fanout import Fanout
 from ws4redis.loop.giveway import give_way
-from ws4redis.loop.handover import Delivery
 from ws4redis.loop.options import Options
+from ws4redis.loop.recovery import Recovery, Start
 from ws4redis.loop.registry import TICK, Registry
 from ws4redis.loop.sweep import Judge, Sweep
 from ws4redis.loop.uplink import Uplink
@@ -67,10 +67,11 @@ class Runner:
     ) -> None:
         self.options = options
         self.metrics = metrics
-        self.bus = Bus(lambda: self._offload_own(connect), self, metrics)
+        self.bus = Bus(lambda: self._offload_own(connect), self, metrics, options.histories)
+        self.recovery = Recovery(self.bus, options.histories, lambda: self.dispatcher, metrics)
         self._fanout = Fanout(pause=give_way, spawn=gevent.spawn)
         self.dispatcher = Dispatcher(
-            self.bus.subscribe, self.bus.unsubscribe, self._fanout, metrics
+            self.recovery.follow, self.recovery.forget, self._fanout, metrics, options.shown
         )
         self.uplink = Uplink(self.bus, options.expire, metrics)
         self.registry: Registry
@@ -184,20 +185,24 @@ class Runner:
         return connection
 
     def channels(self) -> Iterable[bytes]:
-        """Return the channels that have local receivers; called by the bus."""
-        return self.dispatcher.channels
+        """Return all that is to be subscribed; called by the bus."""
+        return self.recovery.names(self.dispatcher.channels)
 
     def on_connected(self) -> None:
-        """Let waiting clients go on; called by the bus."""
+        """Catch up, and let waiting clients go on; called by the bus."""
+        self.recovery.on_connected()
+        if self.bus.epoch:
+            self.recovery.tell_gaps()
         self.uplink.retry()
         self.sweep.suspect_everybody()
 
     def on_messages(self, deliveries: Sequence[Delivery]) -> None:
         """Deliver messages; called by the bus."""
-        self.dispatcher.dispatch(deliveries)
+        self.dispatcher.dispatch(self.recovery.placed(deliveries))
 
     def on_lost(self, epoch: int) -> None:
         """Await nothing that was on its way; called by the bus, once for each loss."""
+        self.recovery.on_lost()
         self.dispatcher.forget_returns()
 
     def _offload_own(self, function: Callable[..., Result], *args: Any) -> Result:
@@ -249,6 +254,8 @@ class Runner:
     def _tick(self) -> None:
         self.registry.tick()
         self.uplink.retry()
+        if self.bus.is_connected:
+            self.recovery.check()
         flood.clients.tell()
 
     def _join(self, membership: Membership, publisher: Publisher, persisted: bool) -> Facility:
@@ -268,24 +275,26 @@ class Runner:
         return facility
 
     def _synchronize(self, facility: Facility, persisted: bool) -> None:
-        """Wait for the persisted message of each channel, and so for its subscription."""
-        missing = set(facility.membership.subscriptions)
+        """Wait for the start of each channel, and so for its subscription."""
+        membership = facility.membership
+        missing = set(membership.subscriptions)
         done = gevent.event.AsyncResult()
 
-        def found(channel: bytes, answer: Any) -> None:
-            if isinstance(answer, Exception):
-                done.set_exception(BusError(f"Redis did not give the last message: {answer}"))
+        def started(channel: bytes, start: Start | Exception) -> None:
+            if isinstance(start, Exception):
+                done.set_exception(BusError(f"Redis did not give the last messages: {start}"))
                 return
-            facility.handover.found(channel, answer if persisted else None)
+            is_wanted = persisted or start.recovered is not None
+            facility.start(channel, start if is_wanted else start._replace(messages=()))
             missing.discard(channel)
             if not missing:
                 done.set(True)
 
         for channel in tuple(missing):
-            self.bus.get(channel, partial(found, channel))
+            self.recovery.start(channel, membership.since.get(channel), partial(started, channel))
         if missing:
             done.get()
-        if refused := self.bus.refused.intersection(facility.membership.subscriptions):
+        if refused := self.bus.refused.intersection(self.recovery.names(membership.subscriptions)):
             names = sorted(without_secrets(name.decode(errors="replace")) for name in refused)
             raise BusError(f"Redis refuses to subscribe {names}.")
         if facility.handover.overflowed:

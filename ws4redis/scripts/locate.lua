@@ -1,11 +1,11 @@
 -- Finds where a channel was at a point of time.
 -- KEYS: stream, positions
 -- ARGV: microseconds since 1970, as the TIME of this Redis tells them
--- Returns: the position of the last message before; '' if the channel has no position
+-- Returns: the position of the last message before; '*:0' if nothing was published
 local PAGE = 50
 local epoch, top = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset'))
 if not epoch then
-  return ''
+  return '*:0'
 end
 local offset, stop = tonumber(top or 0), '+'
 while true do

@@ -29,6 +29,10 @@ class Echo:
         if self._connection is not None:
             self._connection.send(Outgoing(payload).frame(get_encoding(binary, self._deflate)))
 
+    def farewell(self, code: int, reason: str) -> bytes:
+        """Say nothing."""
+        return b""
+
     def on_close(self, code: int, reason: str) -> None:
         """See ``Handler.on_close``."""
         self._connection = None

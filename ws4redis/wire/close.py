@@ -29,9 +29,16 @@ class CloseCode(IntEnum):
     """Of ours: come back, as the handshake would now have another outcome."""
     EXPELLED = 4501
     """Of ours: do not come back by yourself."""
+    MISUSED = 4502
+    """Of ours: you do not speak the subprotocol that you chose; do not come back by yourself."""
 
 
 _RESERVED = frozenset({1004, 1005, 1006, 1015})
+
+
+def may_return(code: int) -> bool:
+    """Return whether a client may come back by itself after a close code."""
+    return code != CloseCode.POLICY_VIOLATION and not 4500 <= code <= 4999
 
 
 def may_be_received(code: int) -> bool:

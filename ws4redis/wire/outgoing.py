@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
+from ws4redis.wire import v1
 from ws4redis.wire.deflate import Deflate
 from ws4redis.wire.frames import Opcode, encode_frame
+
+
+class Form(IntEnum):
+    """What stands in a message besides its payload."""
+
+    RAW = 0
+    """Nothing."""
+    V1 = 1
+    """The head of the subprotocol ``ws4redis.v1``."""
 
 
 class Encoding(NamedTuple):
@@ -16,6 +27,7 @@ class Encoding(NamedTuple):
     """All as binary; else those that are valid UTF-8 are text."""
     deflate: Deflate | None = None
     """How large ones are compressed; None if they are not."""
+    form: Form = Form.RAW
 
 
 PLAIN = Encoding()
@@ -28,14 +40,22 @@ class Outgoing:
 
     Args:
         payload: The message, as Redis delivered it.
+        channel: Where it was published, as clients see it; empty if that was nowhere.
+        position: Where the channel is with it; empty if it has no history.
+        is_persisted: Whether it is the last message of the channel, for one who is new.
     """
 
-    __slots__ = ("_frames", "_packed", "payload")
+    __slots__ = ("_frames", "_packed", "channel", "is_persisted", "payload", "position")
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(
+        self, payload: bytes, channel: str = "", position: str = "", *, is_persisted: bool = False
+    ) -> None:
         self.payload = payload
+        self.channel = channel
+        self.position = position
+        self.is_persisted = is_persisted
         self._frames: dict[Encoding, bytes] = {}
-        self._packed: dict[Deflate, bytes | None] = {}
+        self._packed: dict[tuple[Form, Deflate], bytes | None] = {}
 
     def frame(self, encoding: Encoding) -> bytes:
         """Return the frame for a websocket; the same bytes for all that want it alike."""
@@ -47,15 +67,40 @@ class Outgoing:
     def _encode(self, encoding: Encoding) -> bytes:
         is_text = not encoding.binary and _is_text(self.payload)
         opcode = Opcode.TEXT if is_text else Opcode.BINARY
-        packed = self._pack(encoding.deflate) if encoding.deflate is not None else None
+        data = self._data(encoding.form)
+        packed = self._pack(encoding.form, encoding.deflate, data) if encoding.deflate else None
         if packed is None:
-            return encode_frame(opcode, self.payload)
+            return encode_frame(opcode, data)
         return encode_frame(opcode, packed, compressed=True)
 
-    def _pack(self, deflate: Deflate) -> bytes | None:
-        if deflate not in self._packed:
-            self._packed[deflate] = deflate.compress(self.payload)
-        return self._packed[deflate]
+    def _data(self, form: Form) -> bytes:
+        if form is Form.RAW:
+            return self.payload
+        return v1.message(self.channel, self.position, self.payload, is_persisted=self.is_persisted)
+
+    def _pack(self, form: Form, deflate: Deflate, data: bytes) -> bytes | None:
+        if (form, deflate) not in self._packed:
+            self._packed[form, deflate] = deflate.compress(data)
+        return self._packed[form, deflate]
+
+
+class Gap(Outgoing):
+    """Tells those who can read it that messages of a channel are missing.
+
+    Args:
+        channel: As clients see it.
+        position: Where it goes on; empty if it has no history.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, channel: str, position: str = "") -> None:
+        super().__init__(b"", channel, position)
+
+    def _encode(self, encoding: Encoding) -> bytes:
+        if encoding.form is Form.RAW:
+            return b""
+        return v1.control("gap", channel=self.channel, position=self.position or None)
 
 
 def _is_text(payload: bytes) -> bool:

@@ -31,6 +31,9 @@ class Recorder:
             raise ValueError("a bug in the handler")
         self.calls.append((payload, binary))
 
+    def farewell(self, code: int, reason: str) -> bytes:
+        return b""
+
     def on_close(self, code: int, reason: str) -> None:
         self.calls.append(("close", code))
 

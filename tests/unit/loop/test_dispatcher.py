@@ -81,14 +81,16 @@ def test_redis_follows_the_first_and_the_last_receiver(redis: Redis) -> None:
 
 def test_messages_that_arrive_together_are_one_write_for_each_connection(redis: Redis) -> None:
     both, one = settled(redis, b"a", b"b"), settled(redis, b"b")
-    redis.dispatcher.dispatch([(b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"none", b"4")])
+    redis.dispatcher.dispatch(
+        [(b"a", b"1", ""), (b"b", b"2", ""), (b"a", b"3", ""), (b"none", b"4", "")]
+    )
     assert both.connection.sent == [encode_auto(b"1") + encode_auto(b"2") + encode_auto(b"3")]
     assert one.connection.sent == [encode_auto(b"2")]
 
 
 def test_a_run_on_one_channel_is_one_write(redis: Redis) -> None:
     receiver = settled(redis, b"a")
-    redis.dispatcher.dispatch([(b"a", b"1"), (b"a", b"2")])
+    redis.dispatcher.dispatch([(b"a", b"1", ""), (b"a", b"2", "")])
     assert receiver.connection.sent == [encode_auto(b"1") + encode_auto(b"2")]
 
 
@@ -106,7 +108,7 @@ def test_a_message_is_encoded_once_whatever_the_number_of_receivers(
     )
     for _ in range(50):
         settled(redis, b"a")
-    redis.dispatcher.dispatch([(b"a", b"once")])
+    redis.dispatcher.dispatch([(b"a", b"once", "")])
     assert encoded == [b"once"]
 
 
@@ -123,7 +125,7 @@ def test_a_message_is_compressed_once_for_all_whose_windows_are_equal(
     encodings = [Encoding(deflate=get_deflate(bits, 10)) for bits in (15, 9)]
     forms = [PLAIN, *encodings, encodings[0]._replace(binary=True)]
     receivers = [settled(redis, b"a", encoding=form) for form in forms for _ in range(20)]
-    redis.dispatcher.dispatch([(b"a", b"large " * 50), (b"a", b"small")])
+    redis.dispatcher.dispatch([(b"a", b"large " * 50, ""), (b"a", b"small", "")])
     assert sorted(compressions) == [-15, -9]
     assert len({receiver.connection.sent[0] for receiver in receivers}) == len(forms)
     assert len({id(receiver.connection.sent[0]) for receiver in receivers}) == len(forms)
@@ -131,7 +133,7 @@ def test_a_message_is_compressed_once_for_all_whose_windows_are_equal(
 
 def test_binary_receivers_get_binary_and_others_what_fits(redis: Redis) -> None:
     text, binary = settled(redis, b"a"), settled(redis, b"a", encoding=BINARY)
-    redis.dispatcher.dispatch([(b"a", b"x"), (b"a", b"\xff")])
+    redis.dispatcher.dispatch([(b"a", b"x", ""), (b"a", b"\xff", "")])
     assert text.connection.sent == [b"\x81\x01x\x82\x01\xff"]
     assert binary.connection.sent == [encode_binary(b"x") + encode_binary(b"\xff")]
 
@@ -140,13 +142,13 @@ def test_a_receiver_looks_at_each_message_until_it_settles(redis: Redis) -> None
     connection: Any = FakeConnection()
     receiver = Receiver(connection, lambda payload: payload if payload == b"pass" else b"")
     redis.dispatcher.join(b"a", receiver)
-    redis.dispatcher.dispatch([(b"a", b"hold"), (b"a", b"pass")])
+    redis.dispatcher.dispatch([(b"a", b"hold", ""), (b"a", b"pass", "")])
     assert receiver.accepted == [b"hold", b"pass"]
     assert connection.sent == [b"pass"]
     redis.dispatcher.settle(b"a", receiver, connection)
-    redis.dispatcher.dispatch([(b"a", b"direct")])
+    redis.dispatcher.dispatch([(b"a", b"direct", "")])
     redis.dispatcher.unsettle(b"a", receiver)
-    redis.dispatcher.dispatch([(b"a", b"looked at")])
+    redis.dispatcher.dispatch([(b"a", b"looked at", "")])
     assert receiver.accepted == [b"hold", b"pass", b"looked at"]
     assert connection.sent == [b"pass", encode_auto(b"direct")]
 
@@ -154,7 +156,7 @@ def test_a_receiver_looks_at_each_message_until_it_settles(redis: Redis) -> None
 def test_a_receiver_without_a_connection_gets_nothing_sent(redis: Redis) -> None:
     receiver = Receiver(None, lambda payload: payload)
     redis.dispatcher.join(b"a", receiver)
-    redis.dispatcher.dispatch([(b"a", b"1")])
+    redis.dispatcher.dispatch([(b"a", b"1", "")])
     assert receiver.accepted == [b"1"]
     redis.dispatcher.leave(b"a", receiver)
     assert redis.calls[-1] == ("unsubscribe", b"a")
@@ -169,7 +171,7 @@ def test_receivers_may_leave_while_a_message_is_written(redis: Redis) -> None:
 
     for receiver in receivers:
         receiver.connection.send = leave_all
-    redis.dispatcher.dispatch([(b"a", b"1")])
+    redis.dispatcher.dispatch([(b"a", b"1", "")])
     assert redis.calls[-1] == ("unsubscribe", b"a")
 
 
@@ -179,7 +181,7 @@ def test_large_messages_to_many_take_the_memory_of_one(redis: Redis) -> None:
         connection = settled(redis, b"a", b"b").connection
         connection.send = lambda data: None
     tracemalloc.start()
-    redis.dispatcher.dispatch([(b"a", first), (b"b", second), (b"a", first)])
+    redis.dispatcher.dispatch([(b"a", first, ""), (b"b", second, ""), (b"a", first, "")])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20 * len(first)

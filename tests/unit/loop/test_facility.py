@@ -8,6 +8,7 @@ from tests.unit.loop.fakes import FakeConnection
 from tests.unit.loop.test_dispatcher import Redis, encode_auto, encode_binary, settled
 from ws4redis.loop.connection import Phase
 from ws4redis.loop.facility import Facility, Membership
+from ws4redis.loop.recovery import Start
 from ws4redis.wire.outgoing import Encoding, Outgoing
 
 
@@ -41,7 +42,7 @@ class Setting:
         self.facility.join()
 
     def arrives(self, *payloads: bytes) -> None:
-        self.redis.dispatcher.dispatch([(b"a", payload) for payload in payloads])
+        self.redis.dispatcher.dispatch([(b"a", payload, "") for payload in payloads])
 
     def sent(self) -> bytes:
         return b"".join(self.connection.sent)
@@ -49,7 +50,7 @@ class Setting:
 
 def test_what_comes_before_the_websocket_is_open_is_delivered_first() -> None:
     setting = Setting()
-    setting.facility.handover.found(b"a", b"persisted")
+    setting.facility.start(b"a", Start(messages=[Outgoing(b"persisted")]))
     setting.arrives(b"early")
     setting.facility.on_open(setting.connection)
     setting.arrives(b"live")
@@ -60,7 +61,7 @@ def test_what_comes_before_the_websocket_is_open_is_delivered_first() -> None:
 
 def test_a_websocket_that_misses_some_of_what_came_before_it_was_open_is_closed() -> None:
     setting = Setting()
-    setting.facility.handover.found(b"a", None)
+    setting.facility.start(b"a", Start())
     setting.arrives(b"x" * 1000, b"one too many")
     setting.facility.on_open(setting.connection)
     assert setting.connection.closed_with == 1013
@@ -147,7 +148,7 @@ def test_a_heartbeat_of_the_client_is_no_message() -> None:
 
 def test_a_binary_websocket_gets_binary_only() -> None:
     setting = Setting(encoding=Encoding(binary=True))
-    setting.facility.handover.found(b"a", b"old")
+    setting.facility.start(b"a", Start(messages=[Outgoing(b"old")]))
     setting.facility.on_open(setting.connection)
     setting.arrives(b"new")
     assert setting.sent() == encode_binary(b"old") + encode_binary(b"new")
@@ -166,7 +167,7 @@ def test_when_the_websocket_ends_all_channels_are_given_back() -> None:
 
 def test_a_websocket_that_ends_while_it_opens_joins_nothing() -> None:
     setting = Setting()
-    setting.facility.handover.found(b"a", b"too much")
+    setting.facility.start(b"a", Start(messages=[Outgoing(b"too much")]))
 
     def lose(data: bytes) -> None:
         setting.connection.phase = Phase.CLOSED

@@ -4,8 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws4redis.loop.handover import Handover
+from ws4redis.wire.outgoing import Outgoing
 
 CHANNEL = b"broadcast:foo"
+
+
+def message(payload: bytes) -> Outgoing:
+    return Outgoing(payload)
+
+
+def merged(handover: Handover) -> list[bytes]:
+    return [one.payload for one in handover.merged()]
 
 
 @given(st.lists(st.booleans(), max_size=10), st.integers(0, 10), st.integers(0, 10))
@@ -20,52 +29,52 @@ def test_nothing_is_missing_and_nothing_comes_twice(
     for number, is_persisted in enumerate(persisted):
         payload = b"%d" % number
         if number == answered:
-            handover.found(CHANNEL, last)
+            handover.found(CHANNEL, [] if last is None else [message(last)])
         last = payload if is_persisted and number < answered else last
         if number >= joined:
-            handover.hold(CHANNEL, payload)
+            handover.hold(CHANNEL, message(payload))
     if answered == len(persisted):
-        handover.found(CHANNEL, last)
+        handover.found(CHANNEL, [] if last is None else [message(last)])
     live = [b"%d" % number for number in range(answered, len(persisted))]
-    assert handover.merged() == ([] if last is None else [last]) + live
+    assert merged(handover) == ([] if last is None else [last]) + live
 
 
 def test_what_an_earlier_subscription_left_on_the_way_does_not_come_after_what_is_newer() -> None:
     handover = Handover(100)
-    handover.hold(CHANNEL, b"old")
-    handover.found(CHANNEL, b"newest")
-    assert handover.merged() == [b"newest"]
+    handover.hold(CHANNEL, message(b"old"))
+    handover.found(CHANNEL, [message(b"newest")])
+    assert merged(handover) == [b"newest"]
 
 
 def test_two_equal_messages_are_two() -> None:
     handover = Handover(100)
-    handover.found(CHANNEL, b"tick")
-    handover.hold(CHANNEL, b"tick")
-    assert handover.merged() == [b"tick", b"tick"]
+    handover.found(CHANNEL, [message(b"tick")])
+    handover.hold(CHANNEL, message(b"tick"))
+    assert merged(handover) == [b"tick", b"tick"]
 
 
 def test_persisted_messages_of_several_channels_come_first() -> None:
     handover = Handover(100)
-    handover.found(b"a", b"old a")
-    handover.hold(b"a", b"live")
-    handover.found(b"b", b"old b")
-    handover.found(b"c", None)
-    assert handover.merged() == [b"old a", b"old b", b"live"]
+    handover.found(b"a", [message(b"old a")])
+    handover.hold(b"a", message(b"live"))
+    handover.found(b"b", [message(b"old b")])
+    handover.found(b"c", [])
+    assert merged(handover) == [b"old a", b"old b", b"live"]
 
 
 def test_more_than_the_limit_is_noticed() -> None:
     handover = Handover(10)
-    handover.found(b"a", None)
-    handover.hold(b"a", b"x" * 10)
+    handover.found(b"a", [])
+    handover.hold(b"a", message(b"x" * 10))
     assert not handover.overflowed
-    handover.hold(b"a", b"x")
+    handover.hold(b"a", message(b"x"))
     assert handover.overflowed
 
 
 def test_what_a_site_inserts_comes_in_its_order_before_what_was_held() -> None:
     handover = Handover(100)
-    handover.found(b"a", None)
-    handover.hold(b"a", b"held")
-    handover.insert(b"one")
-    handover.insert(b"two")
-    assert handover.merged() == [b"one", b"two", b"held"]
+    handover.found(b"a", [])
+    handover.hold(b"a", message(b"held"))
+    handover.insert(message(b"one"))
+    handover.insert(message(b"two"))
+    assert merged(handover) == [b"one", b"two", b"held"]

@@ -1,0 +1,156 @@
+"""A websocket that speaks ``ws4redis.v1``: many facilities, and words about each of them."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+
+import gevent
+
+from ws4redis.exceptions import HandshakeError, ProtocolError
+from ws4redis.loop.connection import Connection, Phase
+from ws4redis.loop.facility import Facility
+from ws4redis.wire import v1
+from ws4redis.wire.close import may_return
+
+QUEUE_LIMIT = 32
+"""Commands of one client that may wait before nothing more is read from it."""
+SPREAD = 2000
+"""Milliseconds over which those come back whose websockets are closed together."""
+
+Subscriber = Callable[[v1.Subscribe, int], Facility]
+"""Joins a facility, or raises ``HandshakeError``; may block. Gets the command, and the number of
+channels held already."""
+
+
+class Multiplex:
+    """The handler of such a websocket.
+
+    Args:
+        first: The facility of its address.
+        subscribe: Joins others.
+        heartbeat: Text which, when a client sends it, is no command.
+    """
+
+    __slots__ = (
+        "_commands",
+        "_facilities",
+        "_first",
+        "_has_paused",
+        "_heartbeat",
+        "_is_busy",
+        "_subscribe",
+    )
+
+    def __init__(self, first: Facility, subscribe: Subscriber, heartbeat: bytes | None) -> None:
+        self._first = first
+        self._facilities = {first.membership.name: first}
+        self._subscribe = subscribe
+        self._heartbeat = heartbeat
+        self._commands: deque[v1.Command] = deque()
+        self._is_busy = False
+        self._has_paused = False
+
+    def on_open(self, connection: Connection) -> None:
+        """Begin with the facility of the address."""
+        self._first.on_open(connection)
+
+    def on_message(self, payload: bytes, binary: bool) -> None:
+        """Carry out what the client asks for, in order."""
+        if payload == self._heartbeat:
+            return
+        connection = self._connection
+        try:
+            command = v1.parse(payload)
+        except ProtocolError as error:
+            connection.close(error.close_code, error.reason)
+            return
+        if isinstance(command, v1.Publish) and not self._is_busy:
+            self._publish(command)
+            return
+        self._commands.append(command)
+        if len(self._commands) > QUEUE_LIMIT:
+            self._has_paused = True
+            connection.pause()
+        if not self._is_busy:
+            self._is_busy = True
+            gevent.spawn(self._work)
+
+    def on_close(self, code: int, reason: str) -> None:
+        """Leave all channels."""
+        self._commands.clear()
+        facilities, self._facilities = self._facilities, {}
+        for facility in facilities.values():
+            facility.on_close(code, reason)
+
+    def farewell(self, code: int, reason: str) -> bytes:
+        """Say whether to come back, and when."""
+        is_welcome = may_return(code)
+        return v1.control(
+            "closing",
+            code=int(code),
+            reconnect=is_welcome,
+            delay=random.randrange(SPREAD) if is_welcome else None,
+            reason=reason,
+        )
+
+    @property
+    def _connection(self) -> Connection:
+        connection = self._first.connection
+        assert connection is not None, "messages come on open websockets only"
+        return connection
+
+    def _work(self) -> None:
+        while self._commands:
+            self._carry_out(self._commands.popleft())
+        self._is_busy = False
+        if self._has_paused:
+            self._has_paused = False
+            self._connection.resume()
+
+    def _carry_out(self, command: v1.Command) -> None:
+        if isinstance(command, v1.Publish):
+            self._publish(command)
+        elif isinstance(command, v1.Unsubscribe):
+            self._leave(command.facility)
+            self._say("unsubscribed", id=command.id, facility=command.facility)
+        else:
+            self._join(command)
+
+    def _publish(self, command: v1.Publish) -> None:
+        facility = self._facilities.get(command.facility)
+        if facility is None:
+            self._refuse(command.id, 404, "This facility is not subscribed.")
+        elif not facility.membership.publications:
+            self._refuse(command.id, 403, "Nothing may be published on this facility.")
+        else:
+            facility.publish(command.payload)
+
+    def _join(self, command: v1.Subscribe) -> None:
+        self._leave(command.facility)
+        held = sum(one.membership.size for one in self._facilities.values())
+        try:
+            facility = self._subscribe(command, held)
+        except HandshakeError as error:
+            self._refuse(command.id, error.status, error.message)
+        else:
+            self._open(facility)
+
+    def _open(self, facility: Facility) -> None:
+        if self._connection.phase is not Phase.OPEN:
+            # It ended while the facility was joined.
+            facility.leave()
+            return
+        self._facilities[facility.membership.name] = facility
+        facility.on_open(self._connection)
+
+    def _leave(self, name: str) -> None:
+        if (facility := self._facilities.pop(name, None)) is not None:
+            facility.leave()
+
+    def _refuse(self, identifier: int | None, status: int, reason: str) -> None:
+        self._say("refused", id=identifier, status=status, reason=reason)
+
+    def _say(self, kind: str, **values: object) -> None:
+        self._connection.send(v1.control(kind, **values))

@@ -1,0 +1,349 @@
+"""Where each local channel with a history is: finds holes, reads what was missed, tells gaps.
+
+The link to Redis is totally ordered. So the answer to a read holds all that was published before
+it, and what comes after it is newer. While a channel is behind, live messages are ignored, as the
+answer will hold them. Each stream is read once for all local websockets, except for what a single
+one missed while it was away.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from ws4redis.exceptions import BusError
+from ws4redis.history import Call, Histories, Position
+from ws4redis.loop.bus import Delivery
+from ws4redis.loop.dispatcher import Dispatcher
+from ws4redis.loop.wheel import Wheel
+from ws4redis.metrics import Metrics
+from ws4redis.wire.outgoing import Gap, Outgoing
+
+logger = logging.getLogger(__name__)
+
+CHECKS = 300
+"""Turns of the wheel in which each channel is compared once with what Redis says of it."""
+
+
+class Start(NamedTuple):
+    """How a channel begins for one websocket."""
+
+    position: Position | None = None
+    """Where it is before the messages; None if it has no history."""
+    recovered: bool | None = None
+    """Whether the messages are all that was missed; None if nobody asked for them."""
+    messages: Sequence[Outgoing] = ()
+
+    def told(self) -> dict[str, Any]:
+        """Return what the client is told of it."""
+        told: dict[str, Any] = {}
+        if self.position is not None:
+            told["position"] = str(self.position)
+        if self.recovered is not None:
+            told["recovered"] = self.recovered
+        return told
+
+
+Started = Callable[[Start | Exception], None]
+
+
+class Way(Protocol):
+    """The part of the bus that is needed here."""
+
+    def subscribe(self, channel: bytes) -> None: ...
+    def unsubscribe(self, channel: bytes) -> None: ...
+    def get(self, key: bytes, reply: Callable[[Any], None]) -> None: ...
+    def run(self, call: Call, reply: Callable[[Any], None]) -> None: ...
+
+
+class _Reading(NamedTuple):
+    """What Redis said of a channel."""
+
+    position: Position
+    is_whole: bool
+    """Whether everything since the asked position is there."""
+    last: bytes | None
+    """The persisted message."""
+    messages: list[tuple[int, bytes]]
+    """Offsets and payloads."""
+
+    @property
+    def reached(self) -> Position:
+        """Where the channel is with the last of the messages."""
+        if not self.messages:
+            return self.position
+        return self.position._replace(offset=self.messages[-1][0])
+
+
+class _Course:
+    """One channel with a history that is followed here."""
+
+    __slots__ = ("is_behind", "live", "name", "position", "turn", "waiting")
+
+    def __init__(self, name: str, live: bytes) -> None:
+        self.name = name
+        self.live = live
+        self.position: Position | None = None
+        """Up to where its messages were handed on; None until Redis has said where it is."""
+        self.is_behind = False
+        """Whether missed messages are on their way, and live ones are ignored."""
+        self.waiting: list[tuple[_Joining, Started]] = []
+        """Websockets that join when it is not behind any more."""
+        self.turn = 0
+
+
+class _Joining:
+    """One websocket that begins a channel.
+
+    Args:
+        since: Where it was; None if it is new.
+        shown: The name of the channel as clients see it.
+    """
+
+    __slots__ = ("_messages", "_shown", "_start", "since")
+
+    def __init__(self, since: Position | None, shown: str) -> None:
+        self.since = since
+        self._start = since
+        self._shown = shown
+        self._messages: list[Outgoing] = []
+
+    def take(self, reading: _Reading) -> Start | None:
+        """Return the start; None if there is more to read."""
+        if self.since is None:
+            last = reading.last
+            first = () if last is None else (Outgoing(last, self._shown, is_persisted=True),)
+            return Start(reading.position, messages=first)
+        if not reading.is_whole:
+            return Start(reading.position, recovered=False)
+        for offset, payload in reading.messages:
+            position = reading.position._replace(offset=offset)
+            self._messages.append(Outgoing(payload, self._shown, str(position)))
+        self.since = reading.reached
+        if self.since != reading.position:
+            return None
+        return Start(self._start, recovered=True, messages=self._messages)
+
+
+class Recovery:
+    """Follows channels on the bus, so that those with a history lose nothing.
+
+    Args:
+        bus: The link to Redis.
+        histories: The channels that have one.
+        dispatcher: Returns where messages are handed on.
+        metrics: Where events are counted.
+    """
+
+    def __init__(
+        self,
+        bus: Way,
+        histories: Histories,
+        dispatcher: Callable[[], Dispatcher],
+        metrics: Metrics,
+    ) -> None:
+        self._bus = bus
+        self._histories = histories
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._courses: dict[bytes, _Course] = {}
+        self._live: dict[bytes, bytes] = {}
+        """The channel behind each name on which messages with positions are published."""
+        self._checks: Wheel[bytes] = Wheel(CHECKS)
+
+    def follow(self, channel: bytes) -> None:
+        """Receive the messages of a channel."""
+        self._bus.subscribe(channel)
+        name = channel.decode()
+        if self._histories.retention(name) is None:
+            return
+        course = self._courses[channel] = _Course(name, self._histories.live(name).encode())
+        course.turn = self._checks.add(channel)
+        self._live[course.live] = channel
+        self._bus.subscribe(course.live)
+
+    def forget(self, channel: bytes) -> None:
+        """Receive the messages of a channel no more."""
+        self._bus.unsubscribe(channel)
+        if (course := self._courses.pop(channel, None)) is not None:
+            self._checks.discard(channel, course.turn)
+            del self._live[course.live]
+            self._bus.unsubscribe(course.live)
+
+    def names(self, channels: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield all that is to be subscribed for some channels."""
+        for channel in channels:
+            yield channel
+            if (course := self._courses.get(channel)) is not None:
+                yield course.live
+
+    def placed(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Return those of arrived messages that can be handed on, each with its channel."""
+        if not self._courses:
+            return deliveries
+        placed = map(self._place, deliveries)
+        return [delivery for delivery in placed if delivery is not None]
+
+    def start(self, channel: bytes, since: Position | None, started: Started) -> None:
+        """Begin a channel for a websocket that has joined it.
+
+        Args:
+            channel: The channel.
+            since: Where the websocket was; None if it is new.
+            started: Gets the start, in order with all that is published, or an exception.
+        """
+        course = self._courses.get(channel)
+        if course is None:
+            self._bus.get(channel, partial(self._start_plain, channel, started))
+        else:
+            self._start(course, _Joining(since, self._shown(channel)), started)
+
+    def on_connected(self) -> None:
+        """Read what was missed while there was no link, before anything new is handed on."""
+        for channel, course in tuple(self._courses.items()):
+            if course.position is not None:
+                self._catch_up(channel, course)
+
+    def on_lost(self) -> None:
+        """Hand nothing on until it is known what was missed."""
+        for course in self._courses.values():
+            course.is_behind = course.position is not None
+            self._release(course, BusError("The link to Redis broke."))
+
+    def tell_gaps(self) -> None:
+        """Say that messages may be missing on all channels without a history."""
+        for channel in tuple(self._dispatcher().channels):
+            if channel not in self._courses:
+                self._dispatcher().notify(channel, Gap)
+
+    def check(self) -> None:
+        """Compare some channels with what Redis says of them; all after ``CHECKS`` calls."""
+        for channel in self._checks.turn():
+            course = self._courses[channel]
+            if course.position is not None:
+                call = self._histories.read(course.name, course.position)
+                self._bus.run(call, partial(self._checked, channel, course))
+
+    def _shown(self, channel: bytes) -> str:
+        return self._dispatcher().shown(channel)
+
+    def _place(self, delivery: Delivery) -> Delivery | None:
+        channel = self._live.get(delivery[0])
+        if channel is None:
+            return delivery
+        text, _, payload = delivery[1].partition(b" ")
+        position = Position.parse(text.decode(errors="replace"))
+        if position is None:
+            logger.warning("Something on %r has no position; it is dropped", delivery[0])
+            return None
+        course = self._courses[channel]
+        return (channel, payload, str(position)) if self._advance(course, position) else None
+
+    def _advance(self, course: _Course, position: Position) -> bool:
+        """Return whether a live message is the next one; if it is a later one, catch up."""
+        known = course.position
+        if course.is_behind:
+            return False
+        if known is None or (known.offset + 1 == position.offset and known.epoch == position.epoch):
+            course.position = position
+            return True
+        if known.epoch != position.epoch or known.offset < position.offset:
+            self._metrics.event("history.holes")
+            self._catch_up(self._live[course.live], course)
+        return False
+
+    def _catch_up(self, channel: bytes, course: _Course) -> None:
+        course.is_behind = True
+        call = self._histories.read(course.name, course.position)
+        self._bus.run(call, partial(self._caught_up, channel, course))
+
+    def _start(self, course: _Course, joining: _Joining, started: Started) -> None:
+        if course.is_behind:
+            course.waiting.append((joining, started))
+            return
+        call = self._histories.read(course.name, joining.since)
+        self._bus.run(call, partial(self._started, course, joining, started))
+
+    def _started(self, course: _Course, joining: _Joining, started: Started, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            started(answer)
+            return
+        reading = _parse(answer)
+        if course.position is None:
+            course.position = reading.position
+        elif course.position != reading.position and not course.is_behind:
+            self._catch_up(self._live[course.live], course)
+        # What it would get now, it would get once more from the catch-up.
+        start = None if course.is_behind else joining.take(reading)
+        if start is None:
+            self._start(course, joining, started)
+        else:
+            started(start)
+
+    def _start_plain(self, channel: bytes, started: Started, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            started(answer)
+            return
+        last = (
+            Outgoing(answer, self._shown(channel), is_persisted=True)
+            if answer is not None
+            else None
+        )
+        started(Start(messages=() if last is None else (last,)))
+
+    def _release(self, course: _Course, error: BusError | None = None) -> None:
+        """Let websockets that wait for a channel begin it, or fail."""
+        waiting, course.waiting = course.waiting, []
+        for joining, started in waiting:
+            if error is None:
+                self._start(course, joining, started)
+            else:
+                started(error)
+
+    def _checked(self, channel: bytes, course: _Course, answer: Any) -> None:
+        if self._courses.get(channel) is not course or isinstance(answer, Exception):
+            return
+        if course.is_behind or _parse(answer).position != course.position:
+            self._catch_up(channel, course)
+
+    def _caught_up(self, channel: bytes, course: _Course, answer: Any) -> None:
+        """Hand on what was missed, then go on; or say that it can't be had."""
+        if self._courses.get(channel) is not course or isinstance(answer, BusError):
+            return
+        if isinstance(answer, Exception):
+            # The next check tries again.
+            logger.error("What was missed on a channel can't be read: %s", answer)
+            self._release(course, BusError("Redis does not give what was missed."))
+            return
+        reading = _parse(answer)
+        course.position = reading.reached
+        if not reading.is_whole:
+            self._metrics.event("history.gaps")
+            self._dispatcher().notify(channel, partial(Gap, position=str(reading.position)))
+        elif reading.messages:
+            self._metrics.event("history.recovered", len(reading.messages))
+            self._dispatcher().dispatch(
+                [
+                    (channel, payload, str(reading.position._replace(offset=offset)))
+                    for offset, payload in reading.messages
+                ]
+            )
+        if self._courses.get(channel) is not course:
+            return
+        if course.position != reading.position:
+            self._catch_up(channel, course)
+        else:
+            course.is_behind = False
+            self._release(course)
+
+
+def _parse(answer: Any) -> _Reading:
+    """Read the answer of ``read.lua``."""
+    text, is_whole, last, *rest = answer
+    position = Position.parse(text.decode())
+    if position is None:
+        raise ValueError(f"Redis has a position that is none: {text!r}")
+    offsets = [int(identifier.partition(b"-")[0]) for identifier in rest[::2]]
+    return _Reading(position, bool(is_whole), last, list(zip(offsets, rest[1::2], strict=True)))
