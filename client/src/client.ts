@@ -35,7 +35,7 @@ export class Client {
   private readonly environment: Environment;
   private readonly reader: Reader | undefined;
   private facility = "";
-  private number = 0;
+  private number = 1;
 
   constructor(
     private readonly options: Options,
@@ -145,10 +145,10 @@ export class Client {
     if (this.link.isRaw || !this.reader) {
       return this.link.sendRaw(message);
     }
-    this.number += 1;
     const { facility, number } = this;
     const wasSent = this.link.send({ type: "publish", id: number, facility }, message);
     if (wasSent) {
+      this.number += 1;
       this.reader.published(message);
     }
     return wasSent;

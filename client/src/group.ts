@@ -1,7 +1,7 @@
 // One facility on a shared socket: who wants it, and from where it has to be read for all of them.
 import type { Answer, GapHead, MessageHead, Payload } from "./frames";
 import type { Member } from "./messages";
-import { compare, type Since } from "./positions";
+import { compare, isBeginning, type Since } from "./positions";
 
 export class Group {
   /** The number of the last command that subscribed it. */
@@ -66,12 +66,15 @@ export class Group {
     this.asked = [...this.members.values()];
     this.flags = [...new Set(this.asked.flatMap((member) => member.flags))];
     const newcomers = this.asked.filter((member) => this.waiting.has(member.key));
-    const [only] = newcomers;
-    if (this.asked.length === 1 && only?.from && isEmpty(only.since) && isEmpty(this.heads)) {
-      return { channels: this.flags, since: {}, from: only.from };
-    }
-    const since = newcomers.map(startOf).reduce(earliest, this.heads);
-    return { channels: this.flags, since, from: undefined };
+    const from = newcomers.find((member) => this.mustTrust(member))?.from;
+    const since = from ? {} : newcomers.map(startOf).reduce(earliest, this.heads);
+    return { channels: this.flags, since, from };
+  }
+
+  /** Whether the server has to read the token of a member: nobody else is here, or only it can. */
+  private mustTrust({ from, since, begin }: Member): boolean {
+    const isAlone = this.asked.length === 1 && isEmpty(this.heads);
+    return Boolean(from) && isEmpty(since) && (isAlone || !begin);
   }
 
   /** The server has subscribed it; return the keys of those who were waiting for that. */
@@ -139,24 +142,11 @@ export class Group {
 
 /** Return where a member begins: its own positions, or those in the token of its page. */
 function startOf(member: Member): Since {
-  return isEmpty(member.since) ? positionsIn(member.from) : member.since;
+  return isEmpty(member.since) ? (member.begin ?? {}) : member.since;
 }
 
 function isEmpty(since: Since): boolean {
   return Object.keys(since).length === 0;
-}
-
-/** Return the positions in a token; the server signed them, but they are no secret. */
-export function positionsIn(token: string | undefined): Since {
-  try {
-    const encoded = (token ?? "").split(":", 1)[0] ?? "";
-    const bytes = Uint8Array.from(atob(encoded.replace(/-/g, "+").replace(/_/g, "/")), (character) =>
-      character.charCodeAt(0),
-    );
-    return (JSON.parse(new TextDecoder().decode(bytes)) as { p?: Since }).p ?? {};
-  } catch {
-    return {};
-  }
 }
 
 /** Return the earlier one of two positions of each channel. */
@@ -164,7 +154,7 @@ function earliest(one: Since, other: Since): Since {
   const merged = { ...one };
   for (const [channel, position] of Object.entries(other)) {
     const known = merged[channel];
-    if (known === undefined || !(compare(position, known) >= 0)) {
+    if (known === undefined || !(isBeginning(known) || compare(position, known) >= 0)) {
       merged[channel] = position;
     }
   }

@@ -21,6 +21,8 @@ export interface Member {
   since: Since;
   /** The token of a page, where it knows no more than that. */
   from: string | undefined;
+  /** What the token says; undefined if it can't be read here. */
+  begin: Since | undefined;
 }
 
 /** The hub tells all tabs what happened. */

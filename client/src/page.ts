@@ -23,7 +23,7 @@ export interface PageOptions {
 
 /** Return what a page says of a facility. */
 export function page(facility: string): Page {
-  const element = document.getElementById(`ws4redis-${facility}`);
+  const element = document.getElementById(`ws4redis-${encodeURIComponent(facility)}`);
   if (!element?.textContent) {
     throw new Error(`The page says nothing of ${facility}: {% ws4redis_socket '${facility}' … %}`);
   }

@@ -52,6 +52,11 @@ export function compare(one: string, other: string): number {
   return epoch === otherEpoch ? offset - otherOffset : Number.NaN;
 }
 
+/** Whether nothing was published before. */
+export function isBeginning(position: string): boolean {
+  return position.startsWith("*:");
+}
+
 function parse(position: string): [string, number] {
   const end = position.lastIndexOf(":");
   return [position.slice(0, Math.max(end, 0)), Number(position.slice(end + 1))];

@@ -2,7 +2,7 @@
 import { Echoes } from "./echoes";
 import type { Answer, GapHead, MessageHead, Start } from "./frames";
 import type { Data, Meta, Refusal, Sendable } from "./options";
-import type { Positions, Since } from "./positions";
+import { compare, type Positions, type Since } from "./positions";
 
 export interface ReaderOptions {
   positions: Positions;
@@ -117,7 +117,8 @@ export class Reader {
       return false;
     }
     const seen = positions.get(channel);
-    const isWhole = recovered ?? false;
+    // It may have been recovered for another reader, which was further.
+    const isWhole = recovered === true && !(seen !== undefined && compare(position, seen) > 0);
     const hasAll = isWhole || (seen !== undefined && positions.covers(channel, position));
     if (seen === undefined || !hasAll) {
       positions.set(channel, position);

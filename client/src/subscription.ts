@@ -2,9 +2,11 @@
 import type { Answer } from "./frames";
 import type { Member, News, Wish } from "./messages";
 import type { Data, Environment, Meta, Refusal, Sendable } from "./options";
+import type { Since } from "./positions";
 import { Queue } from "./queue";
 import { Reader } from "./reader";
 import { storedPositions } from "./storage";
+import { positionsIn } from "./token";
 
 const AUDIENCES = ["broadcast", "user", "group", "session"];
 
@@ -62,6 +64,7 @@ export class Subscription {
   private readonly queue: Queue<Sendable>;
   private isAnswered = false;
   private isOver = false;
+  private begin: Since | undefined;
   private resolve: (granted: Granted) => void = () => undefined;
   private reject: (error: Error) => void = () => undefined;
 
@@ -112,11 +115,24 @@ export class Subscription {
 
   /** @internal */
   start(): void {
+    const { from } = this.reader;
+    if (from && !this.begin) {
+      // Others may follow the same facility: then it has to be known who comes first.
+      void positionsIn(from).then((begin) => this.enter(begin));
+    } else {
+      this.enter(this.begin);
+    }
+  }
+
+  private enter(begin: Since | undefined): void {
+    this.begin = begin;
     const { facility, flags } = this;
     const { key, tab } = this.place;
     const { since, from } = this.reader;
-    const member: Member = { key, tab, facility, flags, since, from };
-    this.owner.wish({ wish: "subscribe", member });
+    if (!this.isOver) {
+      const member: Member = { key, tab, facility, flags, since, from, begin };
+      this.owner.wish({ wish: "subscribe", member });
+    }
   }
 
   /** @internal */
