@@ -30,12 +30,16 @@ export function page(facility: string): Page {
   return JSON.parse(element.textContent) as Page;
 }
 
+/** @internal */
 export function clientOptions(facility: string): PageOptions {
   const { uri, channels, from, heartbeat } = page(facility);
   return { uri: address(uri, facility, channels), heartbeat_msg: heartbeat, from, recover: true };
 }
 
-/** Return the address of one facility. */
+/**
+ * Return the address of one facility.
+ * @internal
+ */
 export function address(uri: string, facility: string, flags: string[]): string {
   const path = facility.split("/").map(encodeURIComponent).join("/");
   return `${uri}${path}${flags.length ? `?${flags.join("&")}` : ""}`;

@@ -16,6 +16,7 @@ export function canShare(): boolean {
 
 export class Sharing {
   private readonly channel: BroadcastChannel;
+  private readonly locks = navigator.locks;
   private readonly abort = new AbortController();
   private readonly watched = new Set<string>();
   private hub: Hub | undefined;
@@ -113,6 +114,6 @@ export class Sharing {
 
   private request(name: string, held: () => void | Promise<void>): void {
     const { signal } = this.abort;
-    navigator.locks.request(name, { signal }, held).catch(() => undefined);
+    this.locks.request(name, { signal }, held).catch(() => undefined);
   }
 }

@@ -18,7 +18,10 @@ export interface SocketOptions extends Common {
   onState?: (state: StateName) => void;
 }
 
-/** Where wishes go to. */
+/**
+ * Where wishes go to.
+ * @internal
+ */
 interface Backend {
   wish(wish: Wish): void;
   close(): void;

@@ -44,12 +44,14 @@ export interface SubscriptionOptions {
   maxQueue?: number;
 }
 
+/** @internal */
 interface Place {
   key: string;
   tab: string;
   uri: string;
 }
 
+/** @internal */
 interface Owner {
   wish(wish: Wish): void;
   forget(key: string): void;
@@ -68,6 +70,7 @@ export class Subscription {
   private resolve: (granted: Granted) => void = () => undefined;
   private reject: (error: Error) => void = () => undefined;
 
+  /** @internal */
   constructor(
     private readonly place: Place,
     readonly facility: string,
