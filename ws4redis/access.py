@@ -17,11 +17,11 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http.request import validate_host
 from django.utils.http import is_same_domain
 
-from ws4redis import flood
+from ws4redis import flood, page
 from ws4redis.audiences import Unresolved, authenticated_user, own_session, own_user
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
-from ws4redis.history import Position
+from ws4redis.history import NOWHERE, Position
 from ws4redis.identity import identify, session_store
 from ws4redis.loop.admission import Identity
 from ws4redis.subscriber import RedisSubscriber
@@ -51,6 +51,8 @@ class Grant:
     """Why some of the asked channels are not among the granted ones."""
     since: dict[str, Position] = field(default_factory=dict)
     """Where the client was, by channel as it sees it."""
+    elsewhere: Position | None = None
+    """Where it was on all other channels; None if it is new there."""
 
 
 def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubscriber) -> Grant:
@@ -67,8 +69,8 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     # Django would read the address by the charset that a client names for a body there is not.
     request = WSGIRequest({**environ, "CONTENT_TYPE": ""})
     _check_origin(request, settings)
-    since = dict(_positions(request.GET.getlist("since")))
     try:
+        since = _since(request, settings)
         _identify(request, settings)
         # Before it is decided what they may do: whatever changes later is then seen as a change.
         identity = identify(request)
@@ -85,7 +87,16 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     _report(request, refused, settings)
     granted = [name for name in allowed if name not in refused]
     subscriber.set_pubsub_channels(request, granted)
-    return Grant(subscriber, flags, identity, refused, since)
+    elsewhere = NOWHERE if "from" in request.GET else None
+    return Grant(subscriber, flags, identity, refused, since, elsewhere)
+
+
+def _since(request: WSGIRequest, settings: Settings) -> dict[str, Position]:
+    """Return where the client was, as it says itself, or as its page does."""
+    told = dict(_positions(request.GET.getlist("since")))
+    token = request.GET.get("from", "")
+    facility = request.path_info.removeprefix(settings.websocket_url)
+    return (page.read(token, facility) or {}) | told if token else told
 
 
 def _positions(texts: Iterable[str]) -> Iterator[tuple[str, Position]]:

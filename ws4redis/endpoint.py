@@ -323,6 +323,7 @@ def _asking(visitor: _Visitor, command: v1.Subscribe) -> Environ:
     path = visitor.settings.websocket_url + command.facility
     query = [(flag, "") for flag in command.flags]
     query += [("since", f"{channel}@{position}") for channel, position in command.since.items()]
+    query += [("from", command.token)] if command.token else []
     return {
         **visitor.environ,
         "PATH_INFO": path.encode().decode("latin-1"),
@@ -340,10 +341,10 @@ def _membership(
     subscriber: RedisSubscriber = grant.subscriber
     followed = () if has_own_source(type(subscriber)) else subscriber.subscriptions
     shown = settings.namespace.shown
-    since = {name.encode(): grant.since.get(shown(name)) for name in followed}
+    since = {name.encode(): grant.since.get(shown(name), grant.elsewhere) for name in followed}
     return Membership(
         name=_facility(environ, settings),
-        since=since if grant.since else {},
+        since=since if any(since.values()) else {},
         refused=grant.refused,
         subscriptions=tuple(name.encode() for name in followed),
         publications=tuple(name.encode() for name in subscriber.publications),

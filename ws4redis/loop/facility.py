@@ -142,7 +142,9 @@ class Facility:
         if self._handover is not None:
             self._handover.hold(channel, message)
             return b""
-        return b"" if self._swallow(channel, message.payload) else message.frame(self.encoding)
+        if not message.is_notice and self._swallow(channel, message.payload):
+            return b""
+        return message.frame(self.encoding)
 
     def on_open(self, connection: Connection) -> None:
         """Deliver what was held, then go live; end it if more came than could be held."""

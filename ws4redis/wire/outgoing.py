@@ -47,6 +47,9 @@ class Outgoing:
 
     __slots__ = ("_frames", "_packed", "channel", "is_persisted", "payload", "position")
 
+    is_notice = False
+    """Whether nobody published it, but we tell something by it."""
+
     def __init__(
         self, payload: bytes, channel: str = "", position: str = "", *, is_persisted: bool = False
     ) -> None:
@@ -93,6 +96,8 @@ class Gap(Outgoing):
     """
 
     __slots__ = ()
+
+    is_notice = True
 
     def __init__(self, channel: str, position: str = "") -> None:
         super().__init__(b"", channel, position)
