@@ -18,6 +18,8 @@ need openssl openssl
 need nginx nginx-light
 need apache2 apache2
 need systemd-analyze systemd
+# Debian keeps the server's programs where no PATH leads.
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need initdb postgresql
 # To build uWSGI from source with TLS and internal routing.
 [ -e /usr/include/openssl/ssl.h ] || missing="$missing libssl-dev"
 [ -e /usr/include/pcre2.h ] || missing="$missing libpcre2-dev"

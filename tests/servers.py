@@ -46,14 +46,16 @@ def redis_executable() -> str:
 class RedisServer:
     """A private Redis on a unix socket, which can be stopped and started again."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, executable: str | None = None) -> None:
+        self._executable = executable
         self.path = directory / "redis.sock"
         self.url = f"unix://{self.path}?db=0"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
         """Start it; one with arguments of a test's own is not waited for."""
-        command = [redis_executable(), "--port", "0", "--unixsocket", str(self.path)]
+        program = self._executable or redis_executable()
+        command = [program, "--port", "0", "--unixsocket", str(self.path)]
         command += ["--save", "", "--dir", str(self.path.parent), *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         if not arguments:

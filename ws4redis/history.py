@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import quote
 
 from ws4redis.channels import Audience, Namespace
 from ws4redis.scripts import LOCATE, PUBLISH, READ, Script
@@ -93,7 +94,7 @@ class Histories:
 
     Args:
         namespace: Names channels and keys.
-        rules: The first one that fits a channel counts; one without any has no history.
+        rules: The first one that fits a facility counts, also where it leaves audiences out.
     """
 
     def __init__(self, namespace: Namespace, rules: tuple[Rule, ...] = ()) -> None:
@@ -123,7 +124,8 @@ class Histories:
         """
         keys: tuple[str, ...] = self._keys(name)
         if once:
-            keys += (self._namespace.derived("once", f"{name}:{once}"),)
+            # Without a colon, so that facility "a" with key "b:c" is not "a:b" with "c".
+            keys += (self._namespace.derived("once", f"{name}:{quote(once, safe='')}"),)
         epoch, length, expire = secrets.token_hex(4), retention.length, retention.expire
         return Call(PUBLISH, keys, (payload, persist, epoch, length, expire, self.live(name), ONCE))
 
@@ -132,14 +134,15 @@ class Histories:
         epoch, offset = since or ("", 0)
         return Call(READ, self._keys(name), (epoch, offset, PAGE))
 
-    def locate(self, name: str, time: int) -> Call:
+    def locate(self, name: str, retention: Retention, time: int) -> Call:
         """Return what finds out where a channel was.
 
         Args:
             name: Of the channel.
+            retention: What is kept of it.
             time: Microseconds since 1970, by the clock of Redis.
         """
-        return Call(LOCATE, self._keys(name)[:2], (time,))
+        return Call(LOCATE, self._keys(name)[:2], (time, retention.length))
 
     def _keys(self, name: str) -> tuple[str, str, str]:
         return (
@@ -153,8 +156,8 @@ class Histories:
             return None
         audience, _, facility = parts
         for rule in self._rules:
-            if audience in rule.audiences and fnmatchcase(facility, rule.pattern):
-                return rule.retention
+            if fnmatchcase(facility, rule.pattern):
+                return rule.retention if audience in rule.audiences else None
         return None
 
 
@@ -183,13 +186,17 @@ def _rule(pattern: object, options: object) -> Rule:
         )
     chosen = {**DEFAULTS, **options}
     length = _number(pattern, "length", chosen["length"], 1)
-    expire = _number(pattern, "expire", chosen["expire"] or 0, 0)
+    expire = 0 if chosen["expire"] is None else _number(pattern, "expire", chosen["expire"], 0)
     return Rule(pattern, Retention(length, expire), _audiences(pattern, chosen["audiences"]))
 
 
 def _audiences(pattern: str, value: object) -> frozenset[Audience]:
     if not isinstance(value, (list, tuple, set, frozenset)):
         raise TypeError(f"the audiences of {pattern!r} must be a list, got {value!r}")
+    if unknown := [item for item in value if item not in tuple(Audience)]:
+        raise ValueError(
+            f"{pattern!r} has an unknown audience {unknown[0]!r}; there are {', '.join(Audience)}"
+        )
     return frozenset(Audience(item) for item in value)
 
 

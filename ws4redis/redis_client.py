@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import redis
@@ -17,6 +17,7 @@ from ws4redis.conf import get_settings, redis_options
 from ws4redis.exceptions import BusError
 from ws4redis.history import Call
 from ws4redis.loop.link import describe
+from ws4redis.scripts import Script
 
 MAX_CONNECTIONS = 2**16
 """Connections of the pool; each thread that talks to Redis needs one for that moment."""
@@ -79,32 +80,39 @@ def run(connection: Any, calls: Sequence[Call]) -> list[Any]:
     Raises:
         redis.RedisError: Redis can't be reached, or one of them failed.
     """
-    answers = _attempt(connection, calls, "EVALSHA")
-    if any(isinstance(answer, NoScriptError) for answer in answers):
-        answers = _attempt(connection, calls, "EVAL")
+    answers = _attempt(connection, calls, {call.script for call in calls})
+    missing = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    if missing:
+        # Only these: the others have been run.
+        again = _attempt(connection, [calls[at] for at in missing], set())
+        for at, answer in zip(missing, again, strict=True):
+            answers[at] = answer
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
     return answers
 
 
-def _attempt(connection: Any, calls: Sequence[Call], command: str) -> list[Any]:
-    packed = [_packed(call, command) for call in calls]
-    if len(packed) == 1:
+def _attempt(connection: Any, calls: Sequence[Call], known: set[Script]) -> list[Any]:
+    commands = [*_commands(calls, known)]
+    if len(commands) == 1:
         # A pipeline takes twice as long for a single command.
         try:
-            return [connection.execute_command(command, *packed[0])]
+            return [connection.execute_command(*commands[0])]
         except NoScriptError as error:
             return [error]
     pipeline = connection.pipeline(transaction=False)
-    for arguments in packed:
-        pipeline.execute_command(command, *arguments)
+    for command in commands:
+        pipeline.execute_command(*command)
     return list(pipeline.execute(raise_on_error=False))
 
 
-def _packed(call: Call, command: str) -> list[Any]:
-    script = call.script.sha if command == "EVALSHA" else call.script.source
-    return [script, len(call.keys), *call.keys, *call.arguments]
+def _commands(calls: Sequence[Call], known: set[Script]) -> Iterator[list[Any]]:
+    """Yield a command for each call; the first one of an unknown script carries its source."""
+    for script, keys, arguments in calls:
+        name, body = ("EVALSHA", script.sha) if script in known else ("EVAL", script.source)
+        known.add(script)
+        yield [name, body, len(keys), *keys, *arguments]
 
 
 def address_of(connection: Any) -> str:

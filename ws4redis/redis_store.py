@@ -10,11 +10,15 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
+from uuid import uuid4
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 
 from ws4redis.audiences import SELF, resolve
+from ws4redis.channels import without_secrets
 from ws4redis.conf import get_histories, get_settings
 from ws4redis.history import Call
 from ws4redis.redis_client import bus_errors, run
@@ -88,13 +92,15 @@ class RedisStore:
         expire: int | timedelta | None = None,
         *,
         on_commit: bool = False,
+        durable: bool = False,
         using: str | None = None,
         idempotency_key: str = "",
     ) -> int | None:
         """Publish a message on all channels, and persist it.
 
         Each thousand channels take one round trip, fewer of them if the message is large. On each
-        of them the message is persisted before it is published, atomically.
+        of them the message is persisted before it is published, atomically; where there is a
+        history, it gets its place in it in the same step.
 
         Args:
             message: A ``RedisMessage``, str or bytes; a dictionary or list is sent as JSON.
@@ -102,24 +108,32 @@ class RedisStore:
                 for what the setting ``WS4REDIS_EXPIRE`` says.
             on_commit: Wait for the commit of the current transaction; nothing is sent if it is
                 rolled back. A failure is then logged, as the commit can't fail any more.
+            durable: Like ``on_commit``, and no crash loses the message: it is written to the
+                database in the same transaction, and deleted when it was published. What is left
+                over, ``manage.py ws4redis relay`` publishes. All the channels need a history, and
+                ``INSTALLED_APPS`` needs ``ws4redis.outbox``.
             using: Name of the database whose transaction that is.
             idempotency_key: With the same key, nothing more is published on a channel within a
                 day. All the channels need a history.
 
         Returns:
             How many loop processes took the message, summed over the channels; 0 if no websocket
-            listens anywhere. None with ``on_commit``, as that is not known yet.
+            listens anywhere. None with ``on_commit`` or ``durable``: that is not known yet.
 
         Raises:
             TypeError: The message or ``expire`` has a wrong type.
             ValueError: ``expire`` is negative, no audience was ever named, or a channel has no
-                history and there is an idempotency key.
+                history where it needs one.
+            ImproperlyConfigured: ``durable``, and the app is not installed.
             BusError: Redis is away.
         """
         self._require_audience()
-        self._check_once(idempotency_key)
+        self._check_once(idempotency_key, durable)
         payload = RedisMessage(message)
         seconds = self._expire if expire is None else _seconds(expire)
+        if durable:
+            self._keep(payload, seconds, idempotency_key or uuid4().hex, using)
+            return None
         if not on_commit:
             return self._publish(payload, seconds, idempotency_key)
         late = partial(self._publish_late, payload, seconds, idempotency_key)
@@ -156,47 +170,84 @@ class RedisStore:
             logger.exception("A message was not published after the commit")
 
     def _publish(self, payload: bytes, seconds: int, once: str = "") -> int:
-        length = max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1)))
-        with bus_errors(self._connection):
-            return sum(
-                self._publish_chunk(chunk, payload, seconds)
-                for chunk in chunks(self._without_history(), length)
-            ) + sum(
-                sum(answer[0] for answer in run(self._connection, chunk))
-                for chunk in chunks(self._calls(payload, seconds, once), length)
-            )
+        return publish(self._connection, self._publishers, payload, seconds, once)
 
-    def _without_history(self) -> Iterable[str]:
-        histories = get_histories()
-        if not histories:
-            return self._publishers
-        return [name for name in self._publishers if histories.retention(name) is None]
+    def _keep(self, payload: bytes, seconds: int, once: str, using: str | None) -> None:
+        channels = sorted(self._publishers)
+        send = partial(self._publish, payload, seconds, once)
+        _outbox().keep(send, using, channels=channels, payload=payload, expire=seconds, key=once)
 
-    def _calls(self, payload: bytes, seconds: int, once: str) -> Iterator[Call]:
-        histories = get_histories()
-        if not histories:
-            return
-        for name in self._publishers:
-            if retention := histories.retention(name):
-                yield histories.publish(name, retention, payload, seconds, once)
-
-    def _check_once(self, once: str) -> None:
-        missing = [*self._without_history()] if once else []
-        if missing:
+    def _check_once(self, once: str, durable: bool) -> None:
+        if not isinstance(once, str):
+            raise TypeError(f"idempotency_key must be a text, got {once!r}.")
+        if (once or durable) and (plain := self._without_history()):
             raise ValueError(
-                f"idempotency_key needs a history, and {missing[0]!r} has none: name its facility "
-                "in WS4REDIS_HISTORY."
+                f"{'durable' if durable else 'idempotency_key'} needs a history, and "
+                f"{without_secrets(plain[0])!r} has none: name its facility in WS4REDIS_HISTORY."
             )
 
-    def _publish_chunk(self, channels: list[str], payload: bytes, seconds: int) -> int:
-        # A transaction without a command that writes would be refused by a Redis that is full.
-        pipeline = self._connection.pipeline(transaction=bool(seconds))
-        for channel in channels:
-            if seconds:
-                pipeline.set(channel, payload, ex=seconds)
-            pipeline.publish(channel, payload)
-        answers = pipeline.execute()
-        return sum(answers[1::2] if seconds else answers)
+    def _without_history(self) -> list[str]:
+        retention = get_histories().retention
+        return [name for name in self._publishers if retention(name) is None]
+
+
+def _outbox() -> Any:
+    """Return the app that keeps durable messages."""
+    try:
+        return apps.get_app_config("ws4redis_outbox")
+    except LookupError:
+        raise ImproperlyConfigured(
+            "durable=True needs 'ws4redis.outbox' in INSTALLED_APPS, and manage.py migrate."
+        ) from None
+
+
+def publish(
+    connection: Any, channels: Iterable[str], payload: bytes, seconds: int, once: str = ""
+) -> int:
+    """Publish on channels that are known by their names; the idempotency key may be empty.
+
+    Returns:
+        How many loop processes took the message, summed over the channels.
+
+    Raises:
+        BusError: Redis is away.
+    """
+    plain, calls = _sorted_out(channels, payload, seconds, once)
+    length = max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1)))
+    receivers = 0
+    with bus_errors(connection):
+        for names in chunks(plain, length):
+            receivers += _publish_plain(connection, names, payload, seconds)
+        for chunk in chunks(calls, length):
+            receivers += sum(answer[0] for answer in run(connection, chunk))
+    return receivers
+
+
+def _sorted_out(
+    channels: Iterable[str], payload: bytes, seconds: int, once: str
+) -> tuple[Iterable[str], list[Call]]:
+    """Return the channels without a history, and a call for each of those with one."""
+    histories = get_histories()
+    if not histories:
+        return channels, []
+    plain, calls = [], []
+    for name in channels:
+        if retention := histories.retention(name):
+            calls.append(histories.publish(name, retention, payload, seconds, once))
+        else:
+            plain.append(name)
+    return plain, calls
+
+
+def _publish_plain(connection: Any, channels: list[str], payload: bytes, seconds: int) -> int:
+    # A transaction without a command that writes would be refused by a Redis that is full.
+    pipeline = connection.pipeline(transaction=bool(seconds))
+    for channel in channels:
+        if seconds:
+            pipeline.set(channel, payload, ex=seconds)
+        pipeline.publish(channel, payload)
+    answers = pipeline.execute()
+    return sum(answers[1::2] if seconds else answers)
 
 
 def chunks(items: Iterable[Item], length: int) -> Iterator[list[Item]]:

@@ -9,6 +9,7 @@ from django.test import override_settings
 
 from ws4redis import conf
 from ws4redis.conf import Settings, find_problems, get_settings, redis_options
+from ws4redis.history import Retention
 
 
 def test_without_any_setting_the_defaults_hold() -> None:
@@ -31,6 +32,13 @@ def test_overridden_settings_are_followed_and_restored() -> None:
         ("WS4REDIS_CONNECTION", [3, {"hots": "x"}, "ftp://x"]),
         ("WS4REDIS_EXPIRE", [-1, "60", 1.5, True]),
         ("WS4REDIS_PREFIX", ["ws:", 3, "user", "broadcast:x", "a:session", "a:group:b"]),
+        (
+            "WS4REDIS_HISTORY",
+            [None, ["chat"], {"": {}}, {3: {}}, {"chat": 1000}, {"x": {"len": 1}}],
+        ),
+        ("WS4REDIS_HISTORY", [{"x": {"length": value}} for value in (0, None, "9", 1.5, True)]),
+        ("WS4REDIS_HISTORY", [{"x": {"expire": value}} for value in (-1, "", False, 0.5, [])]),
+        ("WS4REDIS_HISTORY", [{"x": {"audiences": value}} for value in ("user", ["all"], [[]])]),
         ("WS4REDIS_SUBSCRIBER", ["no.such.Class", "os.getcwd", 3, None]),
         ("WS4REDIS_ALLOWED_CHANNELS", ["no.such.function", "os.sep", 3]),
         ("WS4REDIS_PROCESS_REQUEST", ["misspelt"]),
@@ -55,6 +63,31 @@ def test_a_wrong_value_is_named_with_its_setting(name: str, values: list[Any]) -
         assert message.startswith(f"{name} ")
         with pytest.raises(ImproperlyConfigured, match=name):
             Settings.from_mapping({name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"lenght": 3}, "'news/*' has an unknown option 'lenght'; there are length, expire, aud"),
+        ({"length": 0}, "the length of 'news/*' must be a whole number of at least 1, got 0"),
+        ({"audiences": ["users"]}, "'news/*' has an unknown audience 'users'; there are broadcast"),
+    ],
+)
+def test_what_is_wrong_about_a_history_is_said(options: Any, text: str) -> None:
+    ((identifier, message),) = find_problems({"WS4REDIS_HISTORY": {"chat": {}, "news/*": options}})
+    assert identifier == "ws4redis.E038"
+    assert text in message
+
+
+def test_the_first_rule_that_fits_a_facility_counts() -> None:
+    rules = {"a/*": {"length": 7, "audiences": ["user"]}, "*": {"expire": None}}
+    with override_settings(WS4REDIS_HISTORY=rules, WS4REDIS_PREFIX="x"):
+        retention = conf.get_histories().retention
+        assert retention("x:user:john:a/b") == Retention(7, 86_400)
+        assert retention("x:broadcast:a/b") is None
+        assert retention("x:broadcast:b") == Retention(1000, 0)
+        assert retention("x:nobody:b") is None
+        assert retention("broadcast:b") is None
 
 
 def test_every_setting_has_a_check_of_its_own() -> None:

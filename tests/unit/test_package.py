@@ -17,6 +17,7 @@ PUBLIC = {
     "ws4redis.uwsgi_runserver": ["uWSGIWebSocketServer", "uWSGIWebsocketServer"],
     "ws4redis.django_runserver": ["application"],
     "ws4redis.context_processors": ["default"],
+    "ws4redis.outbox.relay": ["relay_once"],
     "ws4redis.exceptions": ["BusError", "HandshakeError", "WS4RedisError"],
 }
 

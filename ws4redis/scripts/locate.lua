@@ -1,14 +1,15 @@
 -- Finds where a channel was at a point of time.
 -- KEYS: stream, positions
--- ARGV: microseconds since 1970, as the TIME of this Redis tells them
--- Returns: the position of the last message before; '*:0' if nothing was published
+-- ARGV: microseconds since 1970, as the TIME of this Redis tells them; length of the stream
+-- Returns: the position of the last message before; '*:0' if nothing was published; if messages
+--          since then may be gone, a position since which no reader gets everything
 local PAGE = 50
 local epoch, top = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset'))
 if not epoch then
   return '*:0'
 end
 local offset, stop = tonumber(top or 0), '+'
-while true do
+repeat
   local entries = redis.call('XREVRANGE', KEYS[1], stop, '-', 'COUNT', PAGE)
   for _, entry in ipairs(entries) do
     offset = tonumber(string.match(entry[1], '%d+'))
@@ -17,8 +18,10 @@ while true do
     end
     offset = offset - 1
   end
-  if #entries < PAGE then
-    return epoch .. ':' .. offset
-  end
   stop = '(' .. (offset + 1) .. '-0'
+until #entries < PAGE
+-- All that is kept came later, and so may have what was dropped. Of a short stream nothing was.
+if offset > 0 and redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[2]) then
+  offset = offset - 1
 end
+return epoch .. ':' .. offset

@@ -14,27 +14,35 @@ end
 -- can offsets have been lost and given anew. Without the right to ask, it stays the same.
 local info = redis.pcall('INFO', 'replication')
 local server = type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
-local epoch, offset, last_server, past =
+local epoch, top, last_server, past =
   unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset', 'server', 'past'))
+-- Redis refuses to begin when it is full or only a replica, and never in the middle. It judges by
+-- the first command that writes, and would let a DEL pass.
 if not epoch then
   epoch = new_epoch
-  redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[2], 'epoch', epoch, 'server', server)
+  redis.call('DEL', KEYS[1])
 elseif server ~= '' and server ~= last_server then
   -- What is left up to here has the same offsets as before, so positions up to here stay good.
-  past = epoch .. ':' .. (offset or 0) .. ',' .. (past or '')
+  past = epoch .. ':' .. (top or 0) .. ',' .. (past or '')
   epoch = new_epoch
   redis.call('HSET', KEYS[2], 'epoch', epoch, 'server', server, 'past', string.sub(past, 1, 500))
 end
 
-offset = redis.call('HINCRBY', KEYS[2], 'offset', 1)
+local offset = (top or 0) + 1
 local time = redis.call('TIME')
+-- Before the offset counts: what can't be added takes none, and leaves no hole.
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', length, offset .. '-0',
   'd', payload, 't', time[1] .. string.format('%06d', time[2]))
+redis.call('HSET', KEYS[2], 'offset', offset)
 if keep > 0 then
   redis.call('EXPIRE', KEYS[1], keep)
   -- Longer, so that who missed nothing is told so even when the stream is gone.
   redis.call('EXPIRE', KEYS[2], 2 * keep)
+else
+  -- The setting may have been another one before.
+  redis.call('PERSIST', KEYS[1])
+  redis.call('PERSIST', KEYS[2])
 end
 if persist ~= '0' then
   redis.call('SET', KEYS[3], payload, 'EX', persist)

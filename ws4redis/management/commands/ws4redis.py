@@ -1,4 +1,4 @@
-"""``manage.py ws4redis``: serve websockets, check that they can be served, close some of them."""
+"""``manage.py ws4redis``: serve websockets, check them, close some, send what was left over."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 import re
 import sys
 from argparse import ArgumentTypeError
+from contextlib import suppress
 from typing import Any
 
+from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ws4redis.changes import kick
@@ -24,7 +26,7 @@ from ws4redis.serve.listener import UnixRights
 class Command(BaseCommand):
     """Commands of ws4redis."""
 
-    help = "Serve websockets, check that they can be served, close some of them."
+    help = "Serve websockets, check them, close some of them, send what was left over."
     # "check" looks by itself, and goes on where Django would stop.
     requires_system_checks = ()
 
@@ -34,6 +36,7 @@ class Command(BaseCommand):
         _add_serve(subcommands)
         _add_check(subcommands)
         _add_kick(subcommands)
+        _add_relay(subcommands)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run a subcommand."""
@@ -108,6 +111,44 @@ def _add_kick(subcommands: Any) -> None:
         )
 
 
+def _add_relay(subcommands: Any) -> None:
+    relay = subcommands.add_parser(
+        "relay", help="Send durable messages that a crash or an outage of Redis has left over."
+    )
+    relay.set_defaults(run=_relay)
+    relay.add_argument("--once", action="store_true", help="Look once, and end.")
+    relay.add_argument(
+        "--interval", type=_seconds, default=5.0, help="Seconds between two looks; default 5."
+    )
+    relay.add_argument(
+        "--grace",
+        type=_grace,
+        default=10.0,
+        metavar="SECONDS",
+        help="Leave a message that long to the process that wrote it; default 10.",
+    )
+    relay.add_argument("--database", metavar="ALIAS", help="Where they are; one relay for each.")
+
+
+def _relay(command: BaseCommand, options: dict[str, Any]) -> None:
+    if not apps.is_installed("ws4redis.outbox"):
+        raise CommandError("Add 'ws4redis.outbox' to INSTALLED_APPS, and run manage.py migrate.")
+    # Its models can't be imported without the app.
+    from ws4redis.outbox import relay
+
+    database, grace = options["database"], options["grace"]
+    if not options["once"]:
+        logs.configure(None, None)
+        with suppress(KeyboardInterrupt):
+            relay.relay(database, grace, options["interval"])
+        return
+    try:
+        sent = relay.relay_once(database, grace)
+    except BusError as error:
+        raise CommandError(str(error)) from error
+    command.stdout.write(f"Sent {sent} message{'' if sent == 1 else 's'}.")
+
+
 def _kick(command: BaseCommand, options: dict[str, Any]) -> None:
     users, sessions, addresses = options["user"], options["session"], options["address"]
     if not (users or sessions or addresses):
@@ -173,6 +214,10 @@ def _seconds(text: str) -> float:
     if not re.fullmatch(r"\d{1,4}(\.\d+)?", text) or float(text) == 0:
         raise ArgumentTypeError(f"must be seconds, more than 0 and less than 10000, got {text!r}")
     return float(text)
+
+
+def _grace(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
 
 
 def _mode(text: str) -> int:
