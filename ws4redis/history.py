@@ -42,12 +42,8 @@ class Position(NamedTuple):
         """Return the position that a text stands for; None if it stands for none."""
         epoch, separator, offset = text.partition(":")
         # Whatever a client may send: Lua must get a number that it can hold.
-        good = (
-            (epoch.isalnum() or epoch == "*")
-            and epoch.isascii()
-            and offset.isdecimal()
-            and offset.isascii()
-        )
+        # With a star, the epoch is one in which nothing was published yet.
+        good = epoch.removeprefix("*").isalnum() and offset.isdecimal() and text.isascii()
         if not (separator and good and len(epoch) <= 32 and len(offset) <= 15):
             return None
         return cls(epoch, int(offset))
@@ -132,7 +128,7 @@ class Histories:
     def read(self, name: str, since: Position | None) -> Call:
         """Return what reads a channel since a position, or only finds out where it is."""
         epoch, offset = since or ("", 0)
-        return Call(READ, self._keys(name), (epoch, offset, PAGE))
+        return Call(READ, self._keys(name), (epoch, offset, PAGE, self._expire(name)))
 
     def locate(self, name: str, time: int) -> Call:
         """Return what finds out where a channel was.
@@ -141,7 +137,11 @@ class Histories:
             name: Of the channel.
             time: Microseconds since 1970, by the clock of Redis.
         """
-        return Call(LOCATE, self._keys(name)[:2], (time,))
+        return Call(LOCATE, self._keys(name)[:2], (time, self._expire(name)))
+
+    def _expire(self, name: str) -> int:
+        retention = self.retention(name)
+        return retention.expire if retention else 0
 
     def _keys(self, name: str) -> tuple[str, str, str]:
         return (

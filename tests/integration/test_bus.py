@@ -21,8 +21,7 @@ from tests.waiting import PATIENCE
 from ws4redis.conf import redis_options
 from ws4redis.exceptions import BusError
 from ws4redis.loop import bus as bus_module
-from ws4redis.loop.bus import REASONS_LIMIT, Bus
-from ws4redis.loop.bus import Delivery
+from ws4redis.loop.bus import REASONS_LIMIT, Bus, Delivery
 from ws4redis.loop.link import open_link
 from ws4redis.metrics import Metrics
 from ws4redis.publisher import RedisPublisher
