@@ -213,8 +213,11 @@ def test_nothing_is_missed_of_a_channel_on_which_nothing_was_published(facility:
 
 
 def test_a_view_in_asgi_misses_nothing(facility: str) -> None:
+    async def ask() -> Any:
+        return await AsyncClient().get(f"/race_in_coroutine/{facility}")
+
     publish(facility, "before")
-    response = async_to_sync(AsyncClient().get)(f"/race_in_coroutine/{facility}")
+    response = async_to_sync(ask)()
     publish(facility, "after")
     token = options(response.content.decode())[1]["from"]
     assert missed(token, facility) == [b"between", b"after"]
