@@ -17,7 +17,7 @@ from tests.servers import RedisServer, free_port, redis_executable
 from tests.waiting import PATIENCE, wait_for
 from ws4redis.conf import get_histories
 from ws4redis.exceptions import BusError
-from ws4redis.history import BEGINNING, PAGE, Position, Retention
+from ws4redis.history import PAGE, Position, Retention
 from ws4redis.publisher import RedisPublisher
 from ws4redis.redis_client import get_client, run
 from ws4redis.scripts import PUBLISH
@@ -30,6 +30,8 @@ HISTORY: dict[str, dict[str, Any]] = {
     "public/*": {"audiences": ["broadcast"]},
     "*": {"length": 5000},
 }
+
+BEGINNING = Position("*", 0)
 
 
 class Reading(NamedTuple):
