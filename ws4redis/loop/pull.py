@@ -1,0 +1,210 @@
+"""A websocket whose messages are fetched one by one, by code in a greenlet or in another thread.
+
+It is the handler of its websocket and the receiver of the channels it follows; both run on the hub.
+Everything else may be called from the thread or greenlet of whoever fetches, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from ws4redis.loop.connection import Connection, Phase
+from ws4redis.wire.close import CloseCode
+from ws4redis.wire.outgoing import PLAIN, Encoding, Outgoing, get_encoding
+
+QUEUE_LIMIT = 32
+"""Messages of a client that may wait to be fetched before nothing more is read from it."""
+TOO_SLOW = "More came from channels than was fetched."
+
+
+class Fetched(NamedTuple):
+    """One message that waited."""
+
+    channel: str | None
+    """Where it was published; None if the client sent it."""
+    payload: bytes
+    is_binary: bool
+
+
+class Signal(Protocol):
+    """What a fetcher waits for: an event of threads, or one of greenlets."""
+
+    def set(self) -> object: ...
+    def clear(self) -> object: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
+class Pull:
+    """What waits for one fetcher.
+
+    Args:
+        signal: Wakes the fetcher.
+        post: Runs something on the hub, soon.
+        encoding: The form in which the client wants its messages.
+        limit: Bytes of channels' messages that may wait.
+    """
+
+    encoding: Encoding = PLAIN
+
+    __slots__ = (
+        "_bytes",
+        "_channels",
+        "_descriptor",
+        "_form",
+        "_limit",
+        "_post",
+        "_signal",
+        "_waiting",
+        "close_code",
+        "close_reason",
+        "connection",
+    )
+
+    def __init__(
+        self,
+        signal: Signal,
+        post: Callable[..., object],
+        encoding: Encoding,
+        limit: int,
+    ) -> None:
+        self.connection: Connection | None = None
+        self.close_code: int | None = None
+        """Why the websocket ended; None while it is open."""
+        self.close_reason = ""
+        self._signal = signal
+        self._post = post
+        self._form = encoding
+        self._limit = limit
+        self._waiting: deque[Fetched] = deque()
+        self._bytes = 0
+        self._descriptor: int | None = None
+
+    # On the hub.
+
+    def on_open(self, connection: Connection) -> None:
+        """The websocket is open."""
+        self.connection = connection
+
+    def on_message(self, payload: bytes, binary: bool) -> None:
+        """Keep what the client sent; stop reading from it when too much waits."""
+        self._append(Fetched(None, payload, binary))
+        if len(self._waiting) >= QUEUE_LIMIT and self.connection is not None:
+            self.connection.pause()
+
+    def on_close(self, code: int, reason: str) -> None:
+        """Tell the fetcher that nothing more comes."""
+        self.close_code, self.close_reason = code, reason
+        self._wake()
+
+    def farewell(self, code: int, reason: str) -> bytes:
+        """Say nothing before the close frame."""
+        return b""
+
+    def accept(self, channel: bytes, message: Outgoing) -> bytes:
+        """Keep a message of a channel; end the websocket if nobody fetches them."""
+        if message.is_notice or self.close_code is not None:
+            return b""
+        self._bytes += len(message.payload)
+        if self._bytes > self._limit and self.connection is not None:
+            self.connection.close(CloseCode.TRY_AGAIN_LATER, TOO_SLOW)
+        else:
+            self._append(Fetched(channel.decode(errors="replace"), message.payload, False))
+        return b""
+
+    def forget_returns(self) -> None:
+        """Do nothing: it awaits none."""
+
+    # Anywhere.
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the websocket has ended, whatever still waits."""
+        return self.close_code is not None
+
+    def fetch(self, timeout: float | None = None) -> Fetched | None:
+        """Return the next message, as soon as there is one; None if there will be no more.
+
+        Args:
+            timeout: Seconds to wait; None for as long as it takes.
+
+        Raises:
+            TimeoutError: None came in time.
+        """
+        while True:
+            try:
+                return self._take()
+            except IndexError:
+                if self.is_closed:
+                    return None
+            self._signal.clear()
+            # It may have come before that.
+            if not self._waiting and not self.is_closed and not self._signal.wait(timeout):
+                raise TimeoutError("No message came in time.")
+
+    def send(self, payload: bytes, *, is_binary: bool) -> None:
+        """Send a message to the client, unless it is gone."""
+        encoding = self._form._replace(binary=is_binary)
+        frame = Outgoing(payload).frame(get_encoding(*encoding))
+        self._post(self._send, frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """End the websocket, after all that was sent."""
+        self._post(self._close, code, reason)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable while messages wait, and at the end."""
+        if self._descriptor is None:
+            self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            if self._waiting or self.is_closed:
+                os.eventfd_write(self._descriptor, 1)
+        return self._descriptor
+
+    def release(self) -> None:
+        """Give up the descriptor; nothing is fetched any more."""
+        # There, as it is written to there.
+        self._post(self._release)
+
+    def _release(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+    def _append(self, message: Fetched) -> None:
+        self._waiting.append(message)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._signal.set()
+        if self._descriptor is not None:
+            os.eventfd_write(self._descriptor, 1)
+
+    def _take(self) -> Fetched:
+        message = self._waiting.popleft()
+        if message.channel is not None:
+            self._bytes -= len(message.payload)
+        if self._descriptor is not None and not self._waiting and not self.is_closed:
+            self._calm()
+        connection = self.connection
+        if connection is not None and connection.paused and len(self._waiting) < QUEUE_LIMIT // 2:
+            self._post(connection.resume)
+        return message
+
+    def _calm(self) -> None:
+        try:
+            os.eventfd_read(self._descriptor or 0)
+        except BlockingIOError:
+            return
+        # One that came meanwhile must be seen.
+        if self._waiting or self.is_closed:
+            self._wake()
+
+    def _send(self, frame: bytes) -> None:
+        if self.connection is not None:
+            self.connection.send(frame)
+
+    def _close(self, code: int, reason: str) -> None:
+        if self.connection is not None and self.connection.phase is Phase.OPEN:
+            self.connection.close(code, reason)

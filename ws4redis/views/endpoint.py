@@ -1,0 +1,240 @@
+"""One websocket request on a view: from its handshake to an open websocket, or an HTTP answer.
+
+Django's middleware and the view run beside the request, as they go on when it has ended. The request
+waits until the view either opens its websocket, or answers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import connections
+from django.http import HttpResponseBase
+from django.urls import Resolver404, get_resolver
+
+from ws4redis import access, flood
+from ws4redis.answers import OPENED, logged, refusal, refuse
+from ws4redis.conf import Settings
+from ws4redis.endpoint import compression, extension_header
+from ws4redis.exceptions import ConnectionClosed, HandshakeError, HookTimeout
+from ws4redis.identity import identify
+from ws4redis.loop.admission import ANONYMOUS, Identity, Place
+from ws4redis.loop.runner import Runner
+from ws4redis.metrics import Metrics
+from ws4redis.proxies import client_address
+from ws4redis.transports import Environ, StartResponse, Transport, find
+from ws4redis.views.handler import Ended, ViewHandler
+from ws4redis.views.line import LoopLine
+from ws4redis.views.meeting import GONE, Acceptance, Answer, Meeting
+from ws4redis.views.running import Views
+from ws4redis.views.websocket import Line, Websocket
+from ws4redis.wire import handshake as wire
+from ws4redis.wire.close import CloseCode
+from ws4redis.wire.outgoing import get_encoding
+
+logger = flood.clients.guard(logging.getLogger(__name__))
+
+REDIRECTS = range(300, 400)
+
+
+def is_view(path: str, urlconf: str | None) -> bool:
+    """Return whether a path leads to a websocket view."""
+    if urlconf is None:
+        return False
+    try:
+        get_resolver(urlconf).resolve(path)
+    except Resolver404:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A handshake that a view may accept."""
+
+    environ: Environ
+    settings: Settings
+    handshake: wire.Handshake
+    transport: Transport
+    runner: Runner
+    place: Place
+
+
+class ViewEndpoint:
+    """The WSGI application that opens websockets for views.
+
+    Args:
+        settings: Returns the settings of ws4redis.
+        runner: Returns the loop of this process, given what takes the sockets out of its server.
+        metrics: Where refusals are counted.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        runner: Callable[[Transport], Runner],
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._metrics = metrics
+        self._handler = ViewHandler()
+        self._views = Views()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        request = {"path": flood.to_quote(environ.get("PATH_INFO", "")), "client": "unknown"}
+        try:
+            settings = self._settings()
+            request["client"] = client_address(
+                environ, settings.trusted_proxies, settings.forwarded_header
+            )
+            answer = self._open(environ, start_response, settings, request["client"])
+        except (Exception, HookTimeout) as error:
+            self._metrics.event("connections.refused")
+            return refuse(environ, start_response, logged(refusal(error), request))
+        if answer is None:
+            logger.info(OPENED, request, extra=request)
+            return []
+        start_response(answer.status, answer.headers)
+        return [answer.body]
+
+    def _open(
+        self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
+    ) -> Answer | None:
+        """Let a view decide; return its answer, or None if its websocket is open."""
+        handshake = wire.check(wire.Request.from_environ(environ))
+        transport = find(environ, start_response)
+        runner = self._runner(transport)
+        if runner.is_draining:
+            raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
+        access.check_origin(WSGIRequest(environ), settings)
+        place = runner.call(runner.enter, client)
+        opening = _Opening(environ, settings, handshake, transport, runner, place)
+        try:
+            decision = self._decide(opening)
+            if isinstance(decision, Acceptance):
+                _accept(opening, decision)
+                return None
+        except BaseException:
+            runner.call(runner.leave, place)
+            raise
+        runner.call(runner.leave, place)
+        return decision
+
+    def _decide(self, opening: _Opening) -> Answer | Acceptance:
+        meeting, settings = Meeting(opening.runner), opening.settings
+        upgrade = _Upgrade(meeting)
+        view = partial(self._run, opening, upgrade, meeting)
+        self._views.start(opening.runner, view, settings.view_threads)
+        try:
+            decision = meeting.wait(settings.hook_timeout)
+        except TimeoutError as error:
+            raise HookTimeout from error
+        if isinstance(decision, BaseException):
+            raise decision
+        return decision
+
+    def _run(self, opening: _Opening, upgrade: _Upgrade, meeting: Meeting) -> None:
+        """Call middleware and view; answer, or close the websocket, as they end."""
+        try:
+            websocket, response = self._handler.handle(
+                opening.environ, upgrade, opening.handshake.subprotocols
+            )
+            if not websocket.is_open:
+                meeting.decide(_answer(response, opening.settings))
+            else:
+                _close(websocket, response)
+            response.close()
+        except BaseException as error:
+            # With DEBUG_PROPAGATE_EXCEPTIONS, or in a middleware of the site.
+            if not meeting.decide(error):
+                logger.exception("A websocket view failed")
+                upgrade.end(CloseCode.INTERNAL_ERROR)
+        finally:
+            upgrade.end(CloseCode.NORMAL)
+            connections.close_all()
+
+
+class _Upgrade:
+    """Opens the websocket of one view."""
+
+    def __init__(self, meeting: Meeting) -> None:
+        self._meeting = meeting
+        self._line: Any = None
+
+    def accept(
+        self, request: Any, subprotocol: str | None, headers: Mapping[str, str]
+    ) -> Line:
+        """See ``Upgrade.accept``."""
+        self._line = self._meeting.accept(_identity(request), subprotocol, headers)
+        return self._line  # type: ignore[no-any-return]
+
+    def end(self, code: int) -> None:
+        """Close the websocket, if it was opened and has not ended, and give up what it holds."""
+        if self._line is not None:
+            if not self._line.is_closed:
+                self._line.close(code, "")
+            self._line.release()
+
+
+def _identity(request: Any) -> Identity:
+    if not hasattr(request, "session") or not hasattr(request, "user"):
+        return ANONYMOUS
+    return identify(request)
+
+
+def _accept(opening: _Opening, acceptance: Acceptance) -> None:
+    """Open the websocket; whatever goes wrong is told to the view, too."""
+    try:
+        line = _opened(opening, acceptance)
+    except BaseException:
+        acceptance.line.set_exception(ConnectionClosed(GONE))
+        raise
+    acceptance.line.set_result(line)
+
+
+def _opened(opening: _Opening, acceptance: Acceptance) -> LoopLine:
+    runner, handshake = opening.runner, opening.handshake
+    runner.call(runner.identify, opening.place, acceptance.identity)
+    agreement = compression(handshake, opening.settings)
+    extra = [*acceptance.headers.items(), *extension_header(agreement)]
+    headers = wire.response_headers(handshake, acceptance.subprotocol, extra)
+    line = LoopLine(runner, get_encoding(False, agreement and agreement.deflate))
+    try:
+        sock, early = opening.transport.take(wire.SWITCHING, headers)
+    except OSError as error:
+        raise HandshakeError(400, "The client went away.") from error
+    try:
+        runner.call(runner.adopt, sock, line, early, opening.place, agreement is not None)
+    except BaseException:
+        sock.close()
+        raise
+    return line
+
+
+def _answer(response: HttpResponseBase, settings: Settings) -> Answer:
+    """Return what a client gets whose websocket was not opened."""
+    if response.status_code in REDIRECTS and settings.redirect_status is not None:
+        # Websockets follow none, such as that of @login_required.
+        raise HandshakeError(settings.redirect_status, "Log in first.")
+    content: Any = response
+    body = b"".join(content) if response.streaming else content.content
+    headers = [*response.items()]
+    headers += [("Set-Cookie", cookie.output(header="")) for cookie in response.cookies.values()]
+    return Answer(f"{response.status_code} {response.reason_phrase}", headers, body)
+
+
+def _close(websocket: Websocket, response: HttpResponseBase) -> None:
+    """Close the websocket of a view that has ended."""
+    if isinstance(response, Ended):
+        return
+    if response.status_code < 400:
+        logger.warning("A view has answered %d after its websocket was open", response.status_code)
+    elif not websocket.closed:
+        is_fault = response.status_code >= 500
+        websocket.close(CloseCode.INTERNAL_ERROR if is_fault else CloseCode.POLICY_VIOLATION)

@@ -1,0 +1,56 @@
+"""Runs websocket views through Django's middleware, by the URLconf of websockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core import signals
+from django.core.handlers.base import BaseHandler
+from django.core.handlers.wsgi import WSGIRequest, get_script_name
+from django.http import HttpResponse, HttpResponseBase
+from django.urls import set_script_prefix
+
+from ws4redis.conf import get_settings
+from ws4redis.views.websocket import Upgrade, Websocket
+
+
+class Ended(HttpResponse):
+    """What becomes of a view that has used its websocket; nobody gets to see it."""
+
+    status_code = 204
+
+
+class ViewHandler(BaseHandler):
+    """Calls views as Django's own handler does, but for what would last as long as a websocket.
+
+    ``ATOMIC_REQUESTS`` does not count: a transaction would be open all the time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.load_middleware()
+
+    def handle(
+        self, environ: dict[str, Any], upgrade: Upgrade, subprotocols: tuple[str, ...]
+    ) -> tuple[Websocket, HttpResponseBase]:
+        """Call the view of a request; return its websocket and its response when it has ended."""
+        set_script_prefix(get_script_name(environ))  # type: ignore[no-untyped-call]
+        signals.request_started.send(sender=type(self), environ=environ)
+        request: Any = WSGIRequest({**environ, "CONTENT_TYPE": ""})
+        request.urlconf = get_settings().websocket_urlconf
+        request.websocket = Websocket(request, upgrade, subprotocols)
+        response = self.get_response(request)
+        return request.websocket, response
+
+    def make_view_atomic(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        """Let a view return nothing when it has used its websocket, or has nothing to say."""
+
+        def call(request: Any, *args: Any, **kwargs: Any) -> Any:
+            response = view(request, *args, **kwargs)
+            if response is not None:
+                return response
+            request.websocket.accept()
+            return Ended()
+
+        return call

@@ -1,0 +1,48 @@
+"""Runs views beside the requests that have started them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from django.db import connections
+from django.http import HttpResponseBase
+
+from ws4redis.exceptions import HandshakeError
+from ws4redis.loop.runner import Runner
+
+logger = logging.getLogger(__name__)
+
+
+class Views:
+    """The views that run in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.running = 0
+
+    def start(self, runner: Runner, view: Callable[[], None], limit: int) -> None:
+        """Run a view in a greenlet of a monkey-patched process, else in a thread of its own.
+
+        Raises:
+            HandshakeError: As many threads as there may be run views already.
+        """
+        if runner.is_patched:
+            gevent.spawn(view)
+            return
+        with self._lock:
+            if self.running >= limit:
+                detail = f"{limit} views run (WS4REDIS_VIEW_THREADS)."
+                raise HandshakeError(503, "Try again later.", (("Retry-After", "5"),), detail)
+            self.running += 1
+        threading.Thread(target=self._run, args=(view,), name="ws4redis-view", daemon=True).start()
+
+    def _run(self, view: Callable[[], None]) -> None:
+        try:
+            view()
+        finally:
+            with self._lock:
+                self.running -= 1
