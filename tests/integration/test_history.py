@@ -357,6 +357,13 @@ def test_much_is_read_in_pages(channel: Channel) -> None:
     assert pages == 3
 
 
+@pytest.mark.parametrize("gone", [1, 7, PAGE])
+def test_a_hole_in_a_page_is_told(client: redis.Redis, channel: Channel, gone: int) -> None:
+    channel.publish(*["x"] * (PAGE + 10))
+    client.xdel(channel.stream, f"{gone}-0")
+    assert channel.payloads(channel.beginning) is None
+
+
 def test_of_a_trimmed_history_nothing_or_all_is_read(client: redis.Redis) -> None:
     channel = Channel(f"short/{next(_numbers)}")
     last = channel.publish(*[str(number) for number in range(1, 301)])
