@@ -8,9 +8,10 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 # all the same, of the test or of the code.
 AGAIN := $(if $(CI),|| $(BIN)/python -X dev -m pytest -v --last-failed --last-failed-no-failures none)
 RESULT := docs/topics/performance/result.json
+LOSSES := docs/topics/losses
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz leaks compression bench bench-all bench-peers plots clean
+.PHONY: help demo test matrix unit integration acceptance servers-table client style check docs conformance fuzz leaks chaos compression bench bench-all bench-peers plots clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -64,6 +65,12 @@ fuzz: $(VENV)/dev.stamp ## Fuzz what reads from the network for FUZZ_TIME second
 
 leaks: packages $(VENV)/dev.stamp ## Count what servers hold before and after 10 000 clients
 	$(BIN)/python stress-tests/leaks.py
+
+chaos: packages $(VENV)/dev.stamp bench-peers ## Count what is lost in each fault, beside Channels; takes ten minutes
+	$(BIN)/python stress-tests/chaos.py --json $(LOSSES)/result.json
+	$(BIN)/python stress-tests/losses.py $(LOSSES)/result.json $(LOSSES)
+	$(BIN)/python stress-tests/bench.py recovery --json $(LOSSES)/bench.json
+	$(BIN)/python stress-tests/tables.py $(LOSSES)/bench.json $(LOSSES)
 
 compression: packages $(VENV)/dev.stamp ## Measure what compression costs and saves
 	$(BIN)/python stress-tests/compression.py

@@ -8,7 +8,9 @@ import { build } from "esbuild";
 
 const target = process.argv[2] ?? "../ws4redis/static/js";
 const banner = { js: "/* ws4redis, MIT licence. Built from client/src; do not edit. */" };
-const common = { bundle: true, target: "es2020", charset: "utf8", banner, legalComments: "none" };
+const form = { target: "es2020", charset: "utf8", banner, legalComments: "none" };
+// Pages load these; who wants to read them reads the sources.
+const common = { ...form, bundle: true, minify: true };
 
 await build({
   ...common,
@@ -23,19 +25,19 @@ await build({
   outfile: join(target, "ws4redis.mjs"),
 });
 
-// One file of types: the public ones are all in options.ts and client.ts.
+// One file of types: all public ones are in these modules.
+const publicModules = ["options", "page", "client", "subscription", "socket"];
 const types = mkdtempSync(join(tmpdir(), "ws4redis-types-"));
 try {
-  const flags = ["--declaration", "--emitDeclarationOnly", "--outDir", types, "--rootDir", "src"];
-  execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.build.json", ...flags]);
+  const flags = ["--declaration", "--emitDeclarationOnly", "--stripInternal"];
+  const places = ["-p", "tsconfig.build.json", "--outDir", types, "--rootDir", "src"];
+  execFileSync("node_modules/.bin/tsc", [...places, ...flags]);
   const read = (name) =>
     readFileSync(join(types, `${name}.d.ts`), "utf8")
-      .split("\n")
-      .filter((line) => !/^(import|export) .*from/.test(line))
-      .join("\n");
+      .replace(/^(import|export) [^;]*? from .*\n/gm, "");
   writeFileSync(
     join(target, "ws4redis.d.mts"),
-    `${banner.js}\n${read("options")}${read("client")}`,
+    `${banner.js}\n${publicModules.map(read).join("")}`,
   );
 } finally {
   rmSync(types, { recursive: true });

@@ -15,7 +15,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "topics/performance/*.md"]
+exclude_patterns = ["_build", "topics/performance/*.md", "topics/losses/*.md"]
 html_theme = "furo"
 html_title = "ws4redis"
 nitpicky = False

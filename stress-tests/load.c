@@ -1,6 +1,6 @@
 /* The load generator: many websockets on one thread, driven by lines on its standard input.
  *
- * usage: load [--plain | --socketio] PORT PATH [HEADER]...
+ * usage: load [--plain | --socketio | --v1] PORT PATH [HEADER]...
  *
  * A "%u" in a header stands for the number of the websocket, from 0 on; they are counted anew once
  * all are closed.
@@ -51,7 +51,7 @@ enum { CONTINUATION, TEXT, BINARY, CLOSE = 8, PING, PONG, COMPRESSED = 0x40 };
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==", ACCEPTED[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /* How the server wants to be spoken to, once the websocket is there. */
-static enum { PLAIN, SOCKET_IO } dialect;
+static enum { PLAIN, SOCKET_IO, V1 } dialect;
 
 struct client {
     enum { NONE, CONNECTING, OPENING, GREETING, OPEN, CLOSING } phase;
@@ -136,6 +136,14 @@ static void take_message(struct client *client, const unsigned char *payload, si
     if (samples < MAX_SAMPLES) latencies[samples++] = (at - published) / 1000;
 }
 
+/* A frame of ws4redis.v1: a head on a line of its own, and what follows it is the message. */
+static void take_headed(struct client *client, const unsigned char *payload, size_t size,
+                        uint64_t at) {
+    const unsigned char *line = memchr(payload, '\n', size);
+    if (!line) others++;
+    else take_message(client, line + 1, payload + size - (line + 1), at);
+}
+
 /* Count a message that the client has agreed to get compressed; what it says is not looked at. */
 static void take_compressed(uint64_t at) {
     messages++;
@@ -167,6 +175,7 @@ static void act(int fd, int opcode, const unsigned char *payload, size_t size, u
     struct client *client = &clients[fd];
     if (client->phase == CLOSING) return;
     if (opcode == TEXT && dialect == SOCKET_IO) take_packet(fd, payload, size, at);
+    else if (opcode == TEXT && dialect == V1) take_headed(client, payload, size, at);
     else if (opcode == TEXT || opcode == BINARY) take_message(client, payload, size, at);
     else if (opcode == PING) answer_frame(fd, PONG, payload, size);
     else if (opcode == CLOSE) answer_frame(fd, CLOSE, payload, size);
@@ -196,8 +205,8 @@ static size_t take_answer(struct client *client, const unsigned char *data, size
         fprintf(stderr, "load: refused: %.*s\n", (int)(size > 400 ? 400 : size), data);
         exit(1);
     }
-    if (dialect == PLAIN) become_open(client);
-    else client->phase = GREETING;
+    if (dialect == SOCKET_IO) client->phase = GREETING;
+    else become_open(client);
     return end + 4 - data;
 }
 
@@ -249,7 +258,8 @@ static size_t write_request(char *request, size_t room, unsigned number) {
     size_t size = snprintf(request, room,
                            "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\n"
                            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                           "Sec-WebSocket-Key: %s\r\n", path, port, KEY);
+                           "Sec-WebSocket-Key: %s\r\n%s", path, port, KEY,
+                           dialect == V1 ? "Sec-WebSocket-Protocol: ws4redis.v1\r\n" : "");
     for (char **header = headers; *header && size < room; header++) {
         char *place = strstr(*header, "%u");
         size += !place ? snprintf(request + size, room - size, "%s\r\n", *header)
@@ -402,11 +412,11 @@ static void obey(const char *line) {
 
 int main(int argc, char **argv) {
     if (argc > 1 && !strncmp(argv[1], "--", 2)) {
-        dialect = strcmp(argv[1], "--socketio") ? PLAIN : SOCKET_IO;
+        dialect = !strcmp(argv[1], "--socketio") ? SOCKET_IO : !strcmp(argv[1], "--v1") ? V1 : PLAIN;
         argc--;
         argv++;
     }
-    if (argc < 3) die("usage: load [--plain | --socketio] PORT PATH [HEADER]...");
+    if (argc < 3) die("usage: load [--plain | --socketio | --v1] PORT PATH [HEADER]...");
     port = atoi(argv[1]);
     snprintf(path, sizeof path, "%s", argv[2]);
     headers = argv + 3;

@@ -46,7 +46,7 @@ class Load:
         address: Path and query of the websockets.
         headers: More lines for the head of the handshake, such as ``Cookie: a=b``; a ``%u`` in
             them stands for the number of the websocket, from 0 on, and anew once all are closed.
-        dialect: How the server wants to be spoken to, ``plain`` or ``socketio``.
+        dialect: How the server wants to be spoken to, ``plain``, ``socketio`` or ``v1``.
     """
 
     def __init__(

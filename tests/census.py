@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # One thread for hooks: a pool grows when it happens to be busy.
 SETTINGS = {"WS4REDIS_PROCESS_REQUEST": "tests.census.tell", "WS4REDIS_HOOK_THREADS": 1}
 _ADDRESS = "/ws/census"
-_OWN = ("Connection", "Facility", "Protocol", "HandshakeError", "_Opening")
+_OWN = ("Websocket", "EventStream", "Facility", "Feed", "Protocol", "HandshakeError", "_Opening")
 
 
 def ask(server: Server) -> dict[str, int]:

@@ -44,6 +44,15 @@ def redis_server() -> RedisServer:
 
 
 @pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that a test may stop."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def redis_client(redis_server: RedisServer) -> Iterator[Any]:
     """A client of the shared Redis; tests use names of their own and need no flush."""
     with redis_server.client() as client:

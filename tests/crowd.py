@@ -62,9 +62,12 @@ class Visit:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+STREAM = {"Upgrade": "", "Accept": "text/event-stream"}
 VISITS = (
     *map(Visit, (close, reset, close_half, send_too_much, break_the_protocol)),
     Visit(read_on, LAZY),
+    *(Visit(end, headers=STREAM) for end in (reset, close_half, leave)),
+    Visit(read_on, LAZY, STREAM),
     # These are refused: by the codec, for their address, and by a hook.
     Visit(leave, headers={"Sec-WebSocket-Version": "8"}),
     Visit(leave, ""),

@@ -52,7 +52,8 @@ class TcpProxy(AbstractContextManager["TcpProxy"]):
         self.accepted = 0
         """Connections that were made so far."""
         self.requests, self.answers = Way(), Way()
-        self._path = path
+        self.path = path
+        """Where connections lead that are made from now on."""
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -116,7 +117,7 @@ class TcpProxy(AbstractContextManager["TcpProxy"]):
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         try:
-            their_reader, their_writer = await asyncio.open_unix_connection(str(self._path))
+            their_reader, their_writer = await asyncio.open_unix_connection(str(self.path))
         except OSError:
             writer.close()
             return

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.models import Group
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
+from tests.waiting import wait_for
 from ws4redis.context_processors import default
 from ws4redis.exceptions import BusError
+from ws4redis.page import options
 from ws4redis.publisher import RedisPublisher
 
 
@@ -28,4 +31,21 @@ def publish(request: HttpRequest, facility: str) -> HttpResponse:
     return HttpResponse(f"taken by {count}")
 
 
-urlpatterns = [path("", page), path("address", address), path("publish/<facility>", publish)]
+def history(request: HttpRequest, facility: str) -> HttpResponse:
+    """Count the groups of that name, and hand over what a websocket needs to go on from there."""
+    groups = Group.objects.filter(name__startswith=f"{facility}-")
+    count = groups.count()
+    if "linger" in request.GET:
+        wait_for(lambda: groups.count() > count + 3)
+    if "publish" in request.GET:
+        RedisPublisher(facility=facility, broadcast=True).publish_message("between")
+    flags = ["subscribe-broadcast", "subscribe-user"]
+    return JsonResponse({"count": count, "socket": options(request, facility, flags)})
+
+
+urlpatterns = [
+    path("", page),
+    path("address", address),
+    path("publish/<facility>", publish),
+    path("history/<path:facility>", history),
+]

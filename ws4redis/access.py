@@ -14,17 +14,20 @@ from django.conf import settings as django_settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse
 from django.http.request import validate_host
+from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.http import is_same_domain
 
-from ws4redis import flood
+from ws4redis import flood, page
 from ws4redis.audiences import Unresolved, authenticated_user, own_session, own_user
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
-from ws4redis.history import Position
+from ws4redis.history import NOWHERE, Position
 from ws4redis.identity import identify, session_store
 from ws4redis.loop.admission import Identity
 from ws4redis.subscriber import RedisSubscriber
+from ws4redis.wire.sse import decode_places
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 
@@ -51,6 +54,8 @@ class Grant:
     """Why some of the asked channels are not among the granted ones."""
     since: dict[str, Position] = field(default_factory=dict)
     """Where the client was, by channel as it sees it."""
+    elsewhere: Position | None = None
+    """Where it was on all other channels; None if it is new there."""
 
 
 def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubscriber) -> Grant:
@@ -67,9 +72,11 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     # Django would read the address by the charset that a client names for a body there is not.
     request = WSGIRequest({**environ, "CONTENT_TYPE": ""})
     _check_origin(request, settings)
-    since = dict(_positions(request.GET.getlist("since")))
     try:
+        since = _since(request, settings)
         _identify(request, settings)
+        if request.method == "POST":
+            _check_token(request)
         # Before it is decided what they may do: whatever changes later is then seen as a change.
         identity = identify(request)
         flags = frozenset(flag.strip().lower() for flag in request.GET)
@@ -85,13 +92,24 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     _report(request, refused, settings)
     granted = [name for name in allowed if name not in refused]
     subscriber.set_pubsub_channels(request, granted)
-    return Grant(subscriber, flags, identity, refused, since)
+    elsewhere = NOWHERE if "from" in request.GET else None
+    return Grant(subscriber, flags, identity, refused, since, elsewhere)
 
 
-def _positions(texts: Iterable[str]) -> Iterator[tuple[str, Position]]:
-    for text in texts:
-        # Names of users may hold one, too.
-        channel, _, place = text.rpartition("@")
+def _since(request: WSGIRequest, settings: Settings) -> dict[str, Position]:
+    """Return where the client was, as it says itself, or as its page does."""
+    told = dict(_positions(request))
+    token = request.GET.get("from", "")
+    facility = request.path_info.removeprefix(settings.websocket_url)
+    return (page.read(token, facility) or {}) | told if token else told
+
+
+def _positions(request: WSGIRequest) -> Iterator[tuple[str, Position]]:
+    # Names of users may hold one, too.
+    asked = (text.rpartition("@")[::2] for text in request.GET.getlist("since"))
+    # A browser whose stream broke asks for the same address again, and says besides how far it got.
+    reached = decode_places(request.META.get("HTTP_LAST_EVENT_ID", ""))
+    for channel, place in (*asked, *reached.items()):
         if (position := Position.parse(place)) is None:
             raise HandshakeError(400, "A position in 'since' is malformed.")
         yield channel, position
@@ -103,6 +121,22 @@ def _check_origin(request: WSGIRequest, settings: Settings) -> None:
         return
     detail = f"It is {origin[:200]}; list it in WS4REDIS_ALLOWED_ORIGINS if it is yours."
     raise HandshakeError(403, "This origin may not open websockets here.", detail=detail)
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    """Says what Django's own check says of a request, without an answer of its own."""
+
+    def _reject(self, request: Any, reason: str) -> Any:
+        return reason
+
+
+def _check_token(request: WSGIRequest) -> None:
+    """Refuse what a page of another site may have made a browser send."""
+    check = _CsrfCheck(lambda request: HttpResponse())
+    check.process_request(request)
+    # Whatever the site exempts, this is none of its views.
+    if reason := check.process_view(request, lambda request: HttpResponse(), (), {}):
+        raise HandshakeError(403, "The CSRF token is missing or wrong.", detail=str(reason))
 
 
 class _Page(NamedTuple):

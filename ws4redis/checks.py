@@ -7,6 +7,7 @@
 * ``ws4redis.W003`` – deployment: every client may read and write every channel.
 * ``ws4redis.W004`` – ``WEBSOCKET_URL`` lies where static or uploaded files are served.
 * ``ws4redis.W005`` – the subscriber needs a thread and a link to Redis for each websocket.
+* ``ws4redis.W006`` – no channel has a history, so ``PositionsMiddleware`` does nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 def check_project(**_: Any) -> list[CheckMessage]:
     """Name what in the project keeps a part of ws4redis from working."""
-    return [*_runserver(), *_sessions(), *_addresses(), *_subscriber()]
+    return [*_runserver(), *_sessions(), *_addresses(), *_subscriber(), *_positions()]
 
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
@@ -114,3 +115,13 @@ def _subscriber() -> Iterator[CheckMessage]:
                 hint="Override set_pubsub_channels() or send_persisted_messages() instead.",
                 id="ws4redis.W005",
             )
+
+
+def _positions() -> Iterator[CheckMessage]:
+    name = "ws4redis.middleware.PositionsMiddleware"
+    if name in django_settings.MIDDLEWARE and not conf.read_values().get("WS4REDIS_HISTORY"):
+        yield CheckWarning(
+            f"{name!r} does nothing, as no channel has a history.",
+            hint="Name the facilities of your pages in WS4REDIS_HISTORY.",
+            id="ws4redis.W006",
+        )

@@ -19,12 +19,16 @@ def default(request: HttpRequest) -> dict[str, Any]:
     The first is the address of all facilities, such as ``wss://example.com/ws/``. The second is a
     JavaScript literal, with its quotes, or ``null``, and may stand in a ``<script>``.
     """
-    settings = get_settings()
-    scheme = "wss" if request.is_secure() else "ws"
     return {
-        "WEBSOCKET_URI": f"{scheme}://{request.get_host()}{settings.websocket_url}",
-        "WS4REDIS_HEARTBEAT": _literal(settings.heartbeat),
+        "WEBSOCKET_URI": websocket_uri(request),
+        "WS4REDIS_HEARTBEAT": _literal(get_settings().heartbeat),
     }
+
+
+def websocket_uri(request: HttpRequest) -> str:
+    """Return the address of all facilities, on the host that a page was asked from."""
+    scheme = "wss" if request.is_secure() else "ws"
+    return f"{scheme}://{request.get_host()}{get_settings().websocket_url}"
 
 
 def _literal(value: str | None) -> SafeString:

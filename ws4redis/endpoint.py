@@ -1,4 +1,4 @@
-"""One websocket request on a facility, from its handshake to an open connection or a refusal.
+"""One request on a facility: for a websocket, for a stream of events, or to publish a message.
 
 Everything that can refuse does so before the upgrade, as an HTTP answer.
 """
@@ -29,11 +29,13 @@ from ws4redis.loop.facility import Facility, Membership
 from ws4redis.loop.multiplex import Multiplex
 from ws4redis.loop.runner import Runner
 from ws4redis.metrics import Metrics
+from ws4redis.posting import read_body
 from ws4redis.proxies import client_address
+from ws4redis.redis_store import RedisMessage
 from ws4redis.subscriber import RedisSubscriber, SharedPubSub
 from ws4redis.transports import Environ, Headers, StartResponse, Transport, find
 from ws4redis.wire import handshake as wire
-from ws4redis.wire import v1
+from ws4redis.wire import sse, v1
 from ws4redis.wire.deflate import Agreement, agree
 from ws4redis.wire.outgoing import Form, get_encoding
 
@@ -44,6 +46,10 @@ OPENED = "Opened '%(path)s' for %(client)s"
 REFUSED = "Refused '%(path)s' for %(client)s with %(status)d: %(reason)s"
 REASON_SHOWN = 500
 """Characters of a reason in the log; some name the way out."""
+
+OK, NO_CONTENT = "200 OK", "204 No Content"
+# PEP 3333 leaves hop-by-hop headers, such as Upgrade, to the server.
+_STREAM_HEADERS = [header for header in sse.HEADERS if not is_hop_by_hop(header[0])]
 
 REFUSED_HEADER = "X-WS4Redis-Refused"
 """On an open websocket: the channels it asked for and did not get. On a refusal: ``handshake``,
@@ -70,7 +76,8 @@ class _Opening:
 
     environ: Environ
     settings: Settings
-    handshake: wire.Handshake
+    handshake: wire.Handshake | None
+    """None for a stream of events."""
     transport: Transport
     runner: Runner
     place: Place
@@ -85,23 +92,33 @@ class _Visitor:
     place: Place
     settings: Settings
     runner: Runner
-    agreement: Agreement | None
+    terms: _Terms
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How a request is accepted, and how its messages are to come."""
+
+    status: str
+    headers: Headers
+    form: Form
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """A handshake that was accepted."""
 
+    terms: _Terms
     facility: Facility
     handler: Handler
     source: OwnSource | None
     sock: socket.socket
     early: bytes
-    inflates: bool
 
 
 class Endpoint:
-    """The WSGI application that opens websockets.
+    """The WSGI application that opens websockets and streams of events.
 
     Args:
         settings: Returns the settings of ws4redis.
@@ -127,6 +144,9 @@ class Endpoint:
         try:
             settings = self._settings()
             request["client"] = _client(environ, settings)
+            if environ.get("REQUEST_METHOD") == "POST":
+                self._publish(environ, start_response, settings, request["client"])
+                return []
             self._open(environ, start_response, settings, request["client"])
         except (Exception, HookTimeout) as error:
             self._metrics.event("connections.refused")
@@ -140,11 +160,15 @@ class Endpoint:
     ) -> None:
         _check_address(environ, settings)
         _check_facility(environ, settings, self._metrics)
-        handshake = wire.check(wire.Request.from_environ(environ))
-        transport = find(environ, start_response)
-        runner = self._runner(transport)
-        if runner.is_draining:
-            raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
+        is_stream = _asks_for_stream(environ)
+        if is_stream:
+            _check_fetch(environ)
+        handshake = None if is_stream else wire.check(wire.Request.from_environ(environ))
+        transport, runner = self._find(environ, start_response)
+        if is_stream and environ["REQUEST_METHOD"] == "HEAD":
+            grant = self._authorize(environ, settings, runner)
+            start_response(OK, [*_STREAM_HEADERS, *_refused_header(grant)])
+            return
         place = runner.call(runner.enter, client)
         opening = _Opening(environ, settings, handshake, transport, runner, place)
         try:
@@ -156,42 +180,66 @@ class Endpoint:
         if ready.source is not None:
             ready.source.start()
 
+    def _publish(
+        self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
+    ) -> None:
+        """Publish what is posted."""
+        _check_address(environ, settings)
+        _check_facility(environ, settings, self._metrics)
+        _, runner = self._find(environ, start_response)
+        body = read_body(environ, settings.max_message_size)
+        # Whatever asks for it once more, such as a hook.
+        again = {**environ, "wsgi.input": io.BytesIO(body)}
+        grant = self._authorize(again, settings, runner)
+        try:
+            _check_post(grant, runner, client, len(body))
+            publish = partial(grant.subscriber.publish_message, RedisMessage(body))
+            runner.offload(framed, publish, timeout=settings.hook_timeout)
+        finally:
+            own = type(grant.subscriber)
+            if overrides(own, "release") or has_own_source(own):
+                runner.offload(framed, grant.subscriber.release)
+        self._metrics.event("messages.received")
+        start_response(NO_CONTENT, [("Cache-Control", "no-store")])
+
+    def _find(self, environ: Environ, start_response: StartResponse) -> tuple[Transport, Runner]:
+        transport = find(environ, start_response)
+        runner = self._runner(transport)
+        if runner.is_draining:
+            raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
+        return transport, runner
+
+    def _authorize(
+        self, environ: Environ, settings: Settings, runner: Runner, held: int = 0
+    ) -> access.Grant:
+        """Return what a request gets that may have so many further channels."""
+        subscriber = self._make_subscriber(settings)
+        authorize = partial(access.authorize, environ, settings, subscriber)
+        grant: access.Grant = runner.offload(framed, authorize, timeout=settings.hook_timeout)
+        _check_channels(grant, settings, self._metrics, held)
+        return grant
+
     def _shake_hands(self, opening: _Opening) -> _Ready:
         """Do all that can refuse, and send the answer at last."""
         settings, runner = opening.settings, opening.runner
-        subscriber = self._make_subscriber(settings)
-        authorize = partial(access.authorize, opening.environ, settings, subscriber)
-        grant = runner.offload(framed, authorize, timeout=settings.hook_timeout)
+        grant = self._authorize(opening.environ, settings, runner)
         runner.call(runner.identify, opening.place, grant.identity)
-        _check_channels(grant, settings, self._metrics)
-        agreement = compression(opening.handshake, settings)
-        known = [v1.PROTOCOL, *settings.subprotocols]
-        subprotocol = wire.select_subprotocol(opening.handshake.subprotocols, known)
-        headers = wire.response_headers(
-            opening.handshake,
-            subprotocol,
-            [*_refused_header(grant), *extension_header(agreement)],
-        )
-        form = Form.V1 if subprotocol == v1.PROTOCOL else Form.RAW
-        facility = _join(
-            runner, grant, _membership(opening.environ, settings, grant, agreement, form)
-        )
+        terms = _terms(opening, grant)
+        facility = _join(runner, grant, _membership(opening.environ, settings, grant, terms))
         try:
-            source = _first_words(runner, settings, facility, subscriber)
-            sock, early = _take(opening.transport, headers)
+            source = _first_words(runner, settings, facility, grant.subscriber)
+            sock, early = _take(opening.transport, terms)
         except BaseException:
             runner.call(facility.leave)
             raise
-        handler = self._handler(opening, facility, agreement)
-        return _Ready(facility, handler, source, sock, early, agreement is not None)
+        handler = self._handler(opening, facility, terms)
+        return _Ready(terms, facility, handler, source, sock, early)
 
-    def _handler(
-        self, opening: _Opening, facility: Facility, agreement: Agreement | None
-    ) -> Handler:
-        if facility.encoding.form is Form.RAW:
+    def _handler(self, opening: _Opening, facility: Facility, terms: _Terms) -> Handler:
+        if terms.form is not Form.V1:
             return facility
         visitor = _Visitor(
-            _kept(opening.environ), opening.place, opening.settings, opening.runner, agreement
+            _kept(opening.environ), opening.place, opening.settings, opening.runner, terms
         )
         heartbeat = opening.runner.options.heartbeat
         return Multiplex(facility, partial(self._subscribe, visitor), heartbeat)
@@ -212,16 +260,13 @@ class Endpoint:
     ) -> Facility:
         settings, runner = visitor.settings, visitor.runner
         _check_facility(environ, settings, self._metrics)
-        subscriber = self._make_subscriber(settings)
-        authorize = partial(access.authorize, environ, settings, subscriber)
-        grant = runner.offload(framed, authorize, timeout=settings.hook_timeout)
+        grant = self._authorize(environ, settings, runner, held)
         if not visitor.place.identity.is_same(grant.identity):
             raise HandshakeError(403, "You are somebody else by now.")
-        _check_channels(grant, settings, self._metrics, held)
-        membership = _membership(environ, settings, grant, visitor.agreement, Form.V1)
+        membership = _membership(environ, settings, grant, visitor.terms)
         facility = _join(runner, grant, replace(membership, command=command.id))
         try:
-            source = _first_words(runner, settings, facility, subscriber)
+            source = _first_words(runner, settings, facility, grant.subscriber)
         except BaseException:
             facility.leave()
             raise
@@ -237,12 +282,65 @@ class Endpoint:
 
 def _adopt(opening: _Opening, ready: _Ready) -> None:
     """Open the websocket, or leave nothing of it; runs on the hub."""
+    runner, sock, place = opening.runner, ready.sock, opening.place
     try:
-        opening.runner.adopt(ready.sock, ready.handler, ready.early, opening.place, ready.inflates)
+        if opening.handshake is None:
+            runner.adopt_stream(sock, ready.handler, place)
+        else:
+            inflates = ready.terms.agreement is not None
+            runner.adopt(sock, ready.handler, ready.early, place, inflates)
     except BaseException:
         ready.facility.leave()
         ready.sock.close()
         raise
+
+
+def _asks_for_stream(environ: Environ) -> bool:
+    is_read = environ.get("REQUEST_METHOD") in ("GET", "HEAD")
+    accept = environ.get("HTTP_ACCEPT", "")
+    return is_read and not environ.get("HTTP_UPGRADE") and sse.accepts(accept)
+
+
+def _check_fetch(environ: Environ) -> None:
+    """Refuse what a page of another site asks for without an origin, as it can't read it anyhow."""
+    site = environ.get("HTTP_SEC_FETCH_SITE", "none")
+    if "HTTP_ORIGIN" not in environ and site not in ("none", "same-origin"):
+        raise HandshakeError(403, "Another site may not open streams here.")
+
+
+def _terms(opening: _Opening, grant: access.Grant) -> _Terms:
+    if opening.handshake is None:
+        headers = [*sse.HEADERS, *_shared_with(opening.environ), *_refused_header(grant)]
+        return _Terms(OK, wire.checked(headers), Form.EVENT)
+    handshake, settings = opening.handshake, opening.settings
+    agreement = compression(handshake, settings)
+    known = [v1.PROTOCOL, *settings.subprotocols]
+    subprotocol = wire.select_subprotocol(handshake.subprotocols, known)
+    extra = [*_refused_header(grant), *extension_header(agreement)]
+    headers = wire.response_headers(handshake, subprotocol, extra)
+    form = Form.V1 if subprotocol == v1.PROTOCOL else Form.RAW
+    return _Terms(wire.SWITCHING, headers, form, agreement)
+
+
+def _shared_with(environ: Environ) -> Headers:
+    """Return what lets a page of another origin read, which may open websockets, too."""
+    if (origin := environ.get("HTTP_ORIGIN")) is None:
+        return []
+    return [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Credentials", "true"),
+        ("Vary", "Origin"),
+    ]
+
+
+def _check_post(grant: access.Grant, runner: Runner, client: str, size: int) -> None:
+    one = grant.identity
+    who = f"user {one.user}" if one.user else f"session {one.session}" if one.session else client
+    if not runner.call(runner.may_post, who, size):
+        raise HandshakeError(429, "Too much was sent in too short a time.", (("Retry-After", "1"),))
+    publishes = overrides(type(grant.subscriber), "publish_message")
+    if not publishes and not grant.subscriber.publications:
+        raise HandshakeError(403, "Nothing may be published on this facility.")
 
 
 def _client(environ: Environ, settings: Settings) -> str:
@@ -323,6 +421,7 @@ def _asking(visitor: _Visitor, command: v1.Subscribe) -> Environ:
     path = visitor.settings.websocket_url + command.facility
     query = [(flag, "") for flag in command.flags]
     query += [("since", f"{channel}@{position}") for channel, position in command.since.items()]
+    query += [("from", command.token)] if command.token else []
     return {
         **visitor.environ,
         "PATH_INFO": path.encode().decode("latin-1"),
@@ -334,29 +433,30 @@ def _membership(
     environ: Environ,
     settings: Settings,
     grant: access.Grant,
-    agreement: Agreement | None,
-    form: Form,
+    terms: _Terms,
 ) -> Membership:
     subscriber: RedisSubscriber = grant.subscriber
     followed = () if has_own_source(type(subscriber)) else subscriber.subscriptions
     shown = settings.namespace.shown
-    since = {name.encode(): grant.since.get(shown(name)) for name in followed}
+    since = {name.encode(): grant.since.get(shown(name), grant.elsewhere) for name in followed}
     return Membership(
         name=_facility(environ, settings),
-        since=since if grant.since else {},
+        since=since if any(since.values()) else {},
         refused=grant.refused,
         subscriptions=tuple(name.encode() for name in followed),
         publications=tuple(name.encode() for name in subscriber.publications),
         echo="echo" in grant.flags,
         encoding=get_encoding(
-            "binary" in grant.flags and form is Form.RAW, agreement and agreement.deflate, form
+            "binary" in grant.flags and terms.form is Form.RAW,
+            terms.agreement and terms.agreement.deflate,
+            terms.form,
         ),
     )
 
 
-def _take(transport: Transport, headers: Headers) -> tuple[socket.socket, bytes]:
+def _take(transport: Transport, terms: _Terms) -> tuple[socket.socket, bytes]:
     try:
-        return transport.take(headers)
+        return transport.take(terms.status, terms.headers)
     except OSError as error:
         raise HandshakeError(400, "The client went away.") from error
 
@@ -413,7 +513,6 @@ def _logged(refusal: HandshakeError, request: dict[str, Any]) -> HandshakeError:
 def _refuse(
     environ: Environ, start_response: StartResponse, refusal: HandshakeError
 ) -> Iterable[bytes]:
-    # PEP 3333 leaves hop-by-hop headers, such as Upgrade, to the server.
     extra = [header for header in refusal.headers if not is_hop_by_hop(header[0])]
     marked = [(REFUSED_HEADER, "handshake"), *extra]
     body = answer(start_response, refusal.status, refusal.message, marked)

@@ -130,14 +130,16 @@ class Histories:
         epoch, offset = since or ("", 0)
         return Call(READ, self._keys(name), (epoch, offset, PAGE, self._expire(name)))
 
-    def locate(self, name: str, time: int) -> Call:
+    def locate(self, name: str, retention: Retention, time: int) -> Call:
         """Return what finds out where a channel was.
 
         Args:
             name: Of the channel.
+            retention: What is kept of it.
             time: Microseconds since 1970, by the clock of Redis.
         """
-        return Call(LOCATE, self._keys(name)[:2], (time, self._expire(name)))
+        arguments = (time, retention.length, retention.expire)
+        return Call(LOCATE, self._keys(name)[:2], arguments)
 
     def _expire(self, name: str) -> int:
         retention = self.retention(name)

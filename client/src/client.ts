@@ -1,9 +1,22 @@
 // What pages use: the documented options, callbacks and methods around one connection.
-import { Connection } from "./connection";
-import { Heartbeat } from "./heartbeat";
-import type { Data, Environment, Options, Sendable, StateName } from "./options";
+import type { Kind } from "./attempts";
+import { browser } from "./browser";
+import type { Frame } from "./frames";
+import { Link } from "./link";
+import type {
+  Data,
+  Environment,
+  Meta,
+  Options,
+  RecoverOptions,
+  Sendable,
+  StateName,
+} from "./options";
+import { clientOptions, type PageOptions } from "./page";
+import { withQuery, withSince } from "./positions";
 import { Queue } from "./queue";
-import { onWakeup } from "./wakeup";
+import { Reader } from "./reader";
+import { storedPositions } from "./storage";
 
 const READY_STATES: Record<StateName, number> = {
   connecting: 0,
@@ -12,13 +25,17 @@ const READY_STATES: Record<StateName, number> = {
   waiting: 3,
   closed: 3,
 };
+const NOTHING_KNOWN: Meta = { channel: "", position: undefined, persisted: false };
+const ECHO = /[?&]echo\b/i;
 
 /** A websocket that reconnects, beats and queues. It connects at once. */
 export class Client {
-  private readonly connection: Connection;
-  private readonly heartbeat: Heartbeat;
+  private readonly link: Link;
   private readonly queue: Queue<Sendable>;
   private readonly environment: Environment;
+  private readonly reader: Reader | undefined;
+  private facility = "";
+  private number = 1;
 
   constructor(
     private readonly options: Options,
@@ -29,12 +46,9 @@ export class Client {
     }
     this.environment = { ...browser(), ...environment };
     this.queue = new Queue(options.maxQueue ?? 100);
-    this.connection = this.createConnection();
-    this.heartbeat = new Heartbeat(
-      () => this.connection.send(options.heartbeat_msg ?? ""),
-      () => this.connection.restart(),
-    );
-    this.connection.connect();
+    this.reader = options.recover ? this.createReader(options) : undefined;
+    this.link = this.createLink();
+    this.link.connect();
   }
 
   /**
@@ -43,10 +57,10 @@ export class Client {
    * Returns false if it was dropped: too many wait already, or the websocket was closed for good.
    */
   send_message(message: Sendable): boolean {
-    if (this.connection.send(message)) {
+    if (this.send(message)) {
       return true;
     }
-    const kept = !this.connection.isFinal && this.queue.push(message);
+    const kept = !this.link.isFinal && this.queue.push(message);
     if (!kept) {
       this.call(() => this.options.dropped?.(message));
     }
@@ -55,17 +69,17 @@ export class Client {
 
   /** Close the websocket for good. */
   close(): void {
-    this.connection.close();
+    this.link.close();
   }
 
   /** Where the websocket is, by name. */
   get state(): StateName {
-    return this.connection.stateName;
+    return this.link.stateName;
   }
 
   /** Where the websocket is, as a `readyState` of browsers: 0 to 3. */
   get_state(): number {
-    return READY_STATES[this.connection.stateName];
+    return READY_STATES[this.link.stateName];
   }
 
   is_connecting(): boolean {
@@ -84,50 +98,103 @@ export class Client {
     return this.get_state() === 3;
   }
 
-  private createConnection(): Connection {
-    const { uri, protocols, binaryType } = this.options;
-    const { minDelay = 1000, maxDelay = 30000, minUptime = 5000 } = this.options;
-    return new Connection(
-      { uri, protocols, binaryType, minDelay, maxDelay, minUptime },
+  private createLink(): Link {
+    return new Link(
+      {
+        ...this.options,
+        speaksV1: this.reader !== undefined,
+        heartbeat: this.options.heartbeat_msg,
+        uri: (kind) => this.address(kind),
+        locate: () => this.options.uri,
+      },
       {
         onState: (state) => this.changed(state),
-        onOpen: () => this.opened(),
-        onMessage: (data) => this.received(data),
-        onLost: (event) => this.call(() => this.options.disconnected?.(event)),
+        onRaw: () => this.ready(),
+        onFrame: (frame) => this.take(frame),
+        onRawMessage: (data) => this.received(data),
+        onLost: (event) => this.lost(event),
       },
       this.environment,
     );
   }
 
-  private changed(state: StateName): void {
-    if (state !== "open") {
-      this.heartbeat.stop();
+  private createReader(options: RecoverOptions): Reader {
+    const { uri, binaryType, from, storage } = options;
+    const store = storage && this.environment.storage;
+    const positions = storedPositions(store, `ws4redis:${uri}`, from !== undefined);
+    const { now } = this.environment;
+    return new Reader({ positions, from, echo: ECHO.test(uri), binaryType, now }, {
+      message: (data, meta) => this.call(() => options.receive_message?.(data, meta)),
+      recovered: (channels) => this.call(() => options.recovered?.(channels)),
+      gap: (channel) => this.call(() => options.gap?.(channel)),
+      refused: (reason, refusal) => this.call(() => options.refused?.(reason, refusal)),
+    });
+  }
+
+  /** Return the address for the next attempt. */
+  private address(kind: Kind): string {
+    const { uri } = this.options;
+    if (!this.reader || kind === "plain") {
+      return uri;
     }
+    const { since, from } = this.reader;
+    return withSince(ECHO.test(uri) ? uri : withQuery(uri, ["echo"]), since, from);
+  }
+
+  private send(message: Sendable): boolean {
+    if (this.link.isRaw || !this.reader) {
+      return this.link.sendRaw(message);
+    }
+    const { facility, number } = this;
+    const wasSent = this.link.send({ type: "publish", id: number, facility }, message);
+    if (wasSent) {
+      this.number += 1;
+      this.reader.published(message);
+    }
+    return wasSent;
+  }
+
+  private changed(state: StateName): void {
     this.call(() => this.options.statechange?.(state));
     if (state === "connecting") {
       this.call(() => this.options.connecting?.());
     }
   }
 
-  private opened(): void {
-    if (this.hasHeartbeat()) {
-      this.heartbeat.start();
-    }
+  private ready(): void {
     for (const message of this.queue.take()) {
       this.send_message(message);
     }
     this.call(() => this.options.connected?.());
   }
 
-  private received(data: Data): void {
-    this.heartbeat.heard();
-    if (!this.hasHeartbeat() || data !== this.options.heartbeat_msg) {
-      this.call(() => this.options.receive_message?.(data));
+  private take({ head, payload }: Frame): void {
+    if (head.type === "welcome") {
+      this.facility = head.facility;
+      this.reader?.answered(head);
+      this.ready();
+    } else if (head.type === "message") {
+      this.reader?.received(head, payload);
+    } else if (head.type === "gap") {
+      this.reader?.gap(head);
+    } else if (head.type === "refused") {
+      const { status, reason } = head;
+      this.call(() => (this.options as RecoverOptions).refused?.(reason, { status }));
     }
   }
 
-  private hasHeartbeat(): boolean {
-    return this.options.heartbeat_msg !== undefined && this.options.heartbeat_msg !== null;
+  private received(data: Data): void {
+    const { options } = this;
+    this.call(() =>
+      options.recover
+        ? options.receive_message?.(data, NOTHING_KNOWN)
+        : options.receive_message?.(data),
+    );
+  }
+
+  private lost(event: CloseEvent): void {
+    this.reader?.lost();
+    this.call(() => this.options.disconnected?.(event));
   }
 
   /** Call a page's callback; what it throws must not break the connection. */
@@ -140,23 +207,17 @@ export class Client {
   }
 }
 
-function browser(): Environment {
-  return {
-    WebSocket: globalThis.WebSocket,
-    random: Math.random,
-    now: () => performance.now(),
-    onWakeup,
-    report: (error) => console.error(error),
-  };
-}
-
 /** Open a websocket that reconnects; works with and without `new`. */
 export interface WS4RedisFactory {
   new (options: Options, jquery?: unknown): Client;
   (options: Options, jquery?: unknown): Client;
+  /** Return the options that the template tag `ws4redis_socket` has put into the page. */
+  page(facility: string): PageOptions;
 }
 
 /** Open a websocket that reconnects. A second argument, once jQuery, is not needed any more. */
 export const WS4Redis = function (options: Options): Client {
   return new Client(options);
 } as unknown as WS4RedisFactory;
+
+WS4Redis.page = clientOptions;

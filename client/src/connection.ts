@@ -4,41 +4,51 @@
 // socket while there is one. `enter` is the only writer of the state, and leaves the old one first.
 import { backoff, type Bounds } from "./backoff";
 import { mayReconnect } from "./codes";
-import type { Data, Environment, Sendable, StateName } from "./options";
+import type { Data, Environment, StateName } from "./options";
 
 type Timer = ReturnType<typeof setTimeout>;
 
-type State =
-  | { name: "connecting"; socket: WebSocket }
-  | { name: "open"; socket: WebSocket; since: number }
-  | { name: "closing"; socket: WebSocket; timer: Timer }
+/** The part of a WebSocket that is needed here. */
+export interface Socket<Message> {
+  readonly protocol: string;
+  onopen: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent<Data>) => void) | null;
+  onclose: ((event: CloseEvent) => void) | null;
+  send(message: Message): void;
+  close(): void;
+}
+
+type State<Message> =
+  | { name: "connecting"; socket: Socket<Message> }
+  | { name: "open"; socket: Socket<Message>; since: number }
+  | { name: "closing"; socket: Socket<Message>; timer: Timer }
   | { name: "waiting"; timer: Timer; wake: () => void }
   | { name: "closed" };
 
 export interface Listener {
   onState(state: StateName): void;
-  onOpen(): void;
+  onOpen(protocol: string): void;
   onMessage(data: Data): void;
   onLost(event: CloseEvent): void;
 }
 
-export interface ConnectionOptions extends Bounds {
-  uri: string;
-  protocols: string | string[] | undefined;
-  binaryType: BinaryType | undefined;
+export interface ConnectionOptions<Message> extends Bounds {
   minUptime: number;
+  /** Makes a socket that connects. */
+  open: () => Socket<Message>;
 }
 
 /** Milliseconds for which a closing socket may wait for the other side. */
 export const CLOSE_TIMEOUT = 2000;
 
-export class Connection {
-  private state: State = { name: "closed" };
+export class Connection<Message> {
+  private state: State<Message> = { name: "closed" };
   private attempt = 0;
+  private advised: number | undefined;
   private final = false;
 
   constructor(
-    private readonly options: ConnectionOptions,
+    private readonly options: ConnectionOptions<Message>,
     private readonly listener: Listener,
     private readonly environment: Environment,
   ) {}
@@ -56,7 +66,7 @@ export class Connection {
     if (this.final || (this.state.name !== "closed" && this.state.name !== "waiting")) {
       return;
     }
-    let socket: WebSocket;
+    let socket: Socket<Message>;
     try {
       socket = this.createSocket();
     } catch (error) {
@@ -68,7 +78,7 @@ export class Connection {
   }
 
   /** Send a message; return false if the socket is not open. */
-  send(message: Sendable): boolean {
+  send(message: Message): boolean {
     if (this.state.name !== "open") {
       return false;
     }
@@ -86,11 +96,15 @@ export class Connection {
     }
   }
 
+  /** Close the socket and open another one at once. */
+  again(): void {
+    this.attempt = 0;
+    this.advised = 0;
+    this.restart();
+  }
+
   /** Close the socket for good. */
   close(): void {
-    if (this.final) {
-      return;
-    }
     this.final = true;
     this.restart();
     if (this.state.name === "waiting") {
@@ -98,37 +112,41 @@ export class Connection {
     }
   }
 
-  private createSocket(): WebSocket {
-    const { uri, protocols, binaryType } = this.options;
-    const { WebSocket } = this.environment;
-    const socket = protocols === undefined ? new WebSocket(uri) : new WebSocket(uri, protocols);
-    if (binaryType !== undefined) {
-      socket.binaryType = binaryType;
+  /** The other side has said how long to stay away when the socket has ended; null for good. */
+  advise(delay: number | null): void {
+    if (delay === null) {
+      this.final = true;
+    } else {
+      this.advised = delay;
     }
+  }
+
+  private createSocket(): Socket<Message> {
+    const socket = this.options.open();
     socket.onopen = () => this.open(socket);
-    socket.onmessage = (event: MessageEvent<Data>) => this.receive(socket, event.data);
+    socket.onmessage = (event) => this.receive(socket, event.data);
     socket.onclose = (event) => this.lose(socket, event);
     return socket;
   }
 
-  private owns(socket: WebSocket): boolean {
+  private owns(socket: Socket<Message>): boolean {
     return "socket" in this.state && this.state.socket === socket;
   }
 
-  private open(socket: WebSocket): void {
+  private open(socket: Socket<Message>): void {
     if (this.owns(socket) && this.state.name === "connecting") {
       this.enter({ name: "open", socket, since: this.environment.now() });
-      this.listener.onOpen();
+      this.listener.onOpen(socket.protocol);
     }
   }
 
-  private receive(socket: WebSocket, data: Data): void {
+  private receive(socket: Socket<Message>, data: Data): void {
     if (this.owns(socket) && this.state.name === "open") {
       this.listener.onMessage(data);
     }
   }
 
-  private lose(socket: WebSocket, event: CloseEvent): void {
+  private lose(socket: Socket<Message>, event: CloseEvent): void {
     if (!this.owns(socket)) {
       return;
     }
@@ -154,14 +172,23 @@ export class Connection {
   }
 
   private wait(): void {
-    const delay = backoff(this.attempt, this.options, this.environment.random);
+    const delay = this.delay();
     this.attempt += 1;
     const timer = setTimeout(() => this.connect(), delay);
     const wake = this.environment.onWakeup(() => this.connect());
     this.enter({ name: "waiting", timer, wake });
   }
 
-  private enter(state: State): void {
+  /** An advice counts for the first attempt only: later ones have to be ever more patient. */
+  private delay(): number {
+    const { advised, attempt } = this;
+    this.advised = undefined;
+    return advised !== undefined && attempt === 0
+      ? advised
+      : backoff(attempt, this.options, this.environment.random);
+  }
+
+  private enter(state: State<Message>): void {
     const old = this.state;
     if (old.name === "waiting" || old.name === "closing") {
       clearTimeout(old.timer);

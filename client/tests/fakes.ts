@@ -1,6 +1,7 @@
 // A WebSocket of the test's own making, and a client on it.
+import { vi } from "vitest";
 import { Client } from "../src/client";
-import type { Environment, Options } from "../src/options";
+import type { Environment, PlainOptions, RecoverOptions } from "../src/options";
 
 export class FakeSocket {
   static all: FakeSocket[] = [];
@@ -16,6 +17,7 @@ export class FakeSocket {
   onmessage: ((event: { data: unknown }) => void) | null = null;
   onclose: ((event: { code: number; reason: string }) => void) | null = null;
   binaryType = "blob";
+  protocol = "";
   sent: unknown[] = [];
   closing = false;
 
@@ -35,8 +37,34 @@ export class FakeSocket {
     this.closing = true;
   }
 
-  opens(): void {
+  opens(protocol = ""): void {
+    this.protocol = protocol;
     this.onopen?.();
+  }
+
+  /** Opens as a server does that speaks `ws4redis.v1`. */
+  welcomes(channels: object = {}, head: object = {}): void {
+    this.opens("ws4redis.v1");
+    const more = { facility: "foo", publishes: [], refused: {}, ...head };
+    this.says({ type: "welcome", channels, ...more });
+  }
+
+  says(head: object, payload?: string): void {
+    this.receives(JSON.stringify(head) + (payload === undefined ? "" : `\n${payload}`));
+  }
+
+  /** Sends a message of `broadcast:foo`, or of another channel. */
+  delivers(payload: string, position?: string, head: object = {}): void {
+    this.says({ type: "message", channel: "broadcast:foo", position, ...head }, payload);
+  }
+
+  /** The commands that it got, without those of heartbeats. */
+  get commands(): Record<string, unknown>[] {
+    return this.sent.map((frame) => JSON.parse(String(frame).split("\n")[0] as string));
+  }
+
+  get query(): URLSearchParams {
+    return new URL(this.uri).searchParams;
   }
 
   receives(data: unknown): void {
@@ -48,20 +76,97 @@ export class FakeSocket {
   }
 }
 
-export interface Surroundings {
-  wake: () => void;
-  reported: unknown[];
-  client: Client;
-  time: { value: number };
+/** Lose the connection, and let the next one be made. */
+export function reconnect(): FakeSocket {
+  const { length } = FakeSocket.all;
+  FakeSocket.last.ends();
+  while (FakeSocket.all.length === length) {
+    vi.advanceTimersToNextTimer();
+  }
+  return FakeSocket.last;
 }
 
-export function makeClient(options: Partial<Options> = {}): Surroundings {
+/** An EventSource of the test's own making. */
+export class FakeEvents extends EventTarget {
+  static all: FakeEvents[] = [];
+
+  static get last(): FakeEvents {
+    const source = FakeEvents.all[FakeEvents.all.length - 1];
+    if (source === undefined) throw new Error("no EventSource was made");
+    return source;
+  }
+
+  onopen: ((event: unknown) => void) | null = null;
+  onmessage: ((event: unknown) => void) | null = null;
+  onerror: ((event: unknown) => void) | null = null;
+  readyState = 0;
+
+  constructor(readonly uri: string) {
+    super();
+    FakeEvents.all.push(this);
+  }
+
+  close(): void {
+    this.readyState = 2;
+  }
+
+  welcomes(channels: object = {}, head: object = {}): void {
+    this.onopen?.({});
+    const more = { facility: "foo", publishes: [], refused: {}, ...head };
+    this.says("welcome", { type: "welcome", channels, ...more });
+  }
+
+  says(kind: string, head: object): void {
+    this.dispatchEvent(new MessageEvent(kind, { data: JSON.stringify(head) }));
+  }
+
+  delivers(payload: string, position?: string, head: object = {}): void {
+    const line = JSON.stringify({ type: "message", channel: "broadcast:foo", position, ...head });
+    this.onmessage?.({ data: `${line}\n${payload}` });
+  }
+
+  fails(readyState = 0): void {
+    this.readyState = readyState;
+    this.onerror?.({});
+  }
+}
+
+export class FakeStore {
+  readonly items = new Map<string, string>();
+
+  getItem(key: string): string | null {
+    return this.items.get(key) ?? null;
+  }
+
+  setItem(key: string, value: string): void {
+    this.items.set(key, value);
+  }
+}
+
+export interface World {
+  environment: Environment;
+  wake: () => void;
+  reported: unknown[];
+  time: { value: number };
+  store: FakeStore;
+  posted: { uri: string; request: RequestInit }[];
+}
+
+/** Surroundings in which the test says what happens. */
+export function makeWorld(): World {
   FakeSocket.all = [];
+  FakeEvents.all = [];
   const wakers = new Set<() => void>();
-  const reported: unknown[] = [];
-  const time = { value: 0 };
-  const environment: Partial<Environment> = {
+  const world = { reported: [], time: { value: 0 }, store: new FakeStore(), posted: [] };
+  const { reported, time, store, posted }: Omit<World, "environment" | "wake"> = world;
+  const environment: Environment = {
     WebSocket: FakeSocket as unknown as Environment["WebSocket"],
+    EventSource: FakeEvents as unknown as Environment["EventSource"],
+    fetch: (uri, request) => {
+      posted.push({ uri, request });
+      return Promise.resolve(new Response(null, { status: 204 }));
+    },
+    storage: store,
     random: () => 0.5,
     now: () => time.value,
     onWakeup: (callback) => {
@@ -70,6 +175,35 @@ export function makeClient(options: Partial<Options> = {}): Surroundings {
     },
     report: (error) => reported.push(error),
   };
-  const client = new Client({ uri: "ws://test/ws/foo", ...options }, environment);
-  return { client, reported, time, wake: () => [...wakers].forEach((waker) => waker()) };
+  return { ...world, environment, wake: () => [...wakers].forEach((waker) => waker()) };
+}
+
+export interface Surroundings extends World {
+  client: Client;
+}
+
+export function makeClient(options: Partial<PlainOptions> = {}): Surroundings {
+  const world = makeWorld();
+  return { ...world, client: new Client({ uri: "ws://test/ws/foo", ...options }, world.environment) };
+}
+
+/** What a recovering client told its page, in order. */
+export interface Recovering extends Surroundings {
+  told: unknown[][];
+}
+
+export function makeRecovering(
+  options: Partial<RecoverOptions> = {},
+  world: World = makeWorld(),
+): Recovering {
+  const told: unknown[][] = [];
+  const callbacks: Partial<RecoverOptions> = {
+    receive_message: (data, { position }) => told.push(["message", data, position]),
+    recovered: (channels) => told.push(["recovered", ...channels]),
+    gap: (channel) => told.push(["gap", channel]),
+    refused: (reason, refusal) => told.push(["refused", reason, refusal]),
+  };
+  const uri = "ws://test/ws/foo?subscribe-broadcast&publish-broadcast";
+  const given = { uri, recover: true as const, ...callbacks, ...options };
+  return { ...world, told, client: new Client(given, world.environment) };
 }

@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "chatserver",
 ]
 MIDDLEWARE = [
+    "ws4redis.middleware.PositionsMiddleware",  # before what reads the database
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -58,5 +59,6 @@ WEBSOCKET_URL = "/ws/"
 WS4REDIS_CONNECTION = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
 WS4REDIS_PREFIX = "demo"
 WS4REDIS_EXPIRE = 3600
+WS4REDIS_HISTORY = {"board": {"length": 1000}}
 WS4REDIS_HEARTBEAT = "--heartbeat--"
 WS4REDIS_ALLOWED_CHANNELS = "chatserver.access.allowed_channels"

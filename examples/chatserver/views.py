@@ -1,12 +1,14 @@
-"""Three chats: to everybody, to one user, to a group. Each view pushes with one call."""
+"""Three chats, to everybody, to one user, to a group, and a board. Each view pushes by itself."""
 
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import JsonResponse
 from django.utils import timezone
 from django.views.generic import FormView
 
 from chatserver.forms import MessageForm, UserMessageForm
+from chatserver.models import Note
 from ws4redis.exceptions import BusError
 from ws4redis.publisher import RedisPublisher
 from ws4redis.redis_store import SELF
@@ -88,3 +90,22 @@ class GroupChat(LoginRequiredMixin, Chat):
 
     def publisher(self, form):
         return RedisPublisher(facility=self.facility, groups=[GROUP])
+
+
+class Board(BroadcastChat):
+    """Notes that stay. The page shows them, and its websocket goes on from where the page was."""
+
+    template_name = "board.html"
+    facility = "board"
+    title = "Board"
+
+    def get_context_data(self, **kwargs):
+        notes = [note.as_message() for note in Note.objects.order_by("pk")]
+        return super().get_context_data(notes=notes, **kwargs)
+
+    @transaction.atomic
+    def form_valid(self, form):
+        note = Note(sender=self.request.user.get_username(), text=form.cleaned_data["message"])
+        note.save()
+        self.publisher(form).publish_message(note.as_message(), on_commit=True)
+        return JsonResponse({})

@@ -37,4 +37,6 @@ WEBSOCKET_URL = "/ws/"
 WS4REDIS_CONNECTION = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
 # A persisted message would be a second command to Redis, and another one for each new websocket.
 WS4REDIS_EXPIRE = int(os.environ.get("WS4REDIS_EXPIRE", "0"))
+# So that a benchmark can have channels of both kinds.
+WS4REDIS_HISTORY = {"kept": {}}
 WS4REDIS_HEARTBEAT = os.environ.get("WS4REDIS_HEARTBEAT") or None

@@ -50,15 +50,6 @@ def facility() -> str:
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that a test may stop."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 def open_websocket() -> Iterator[Open]:
     """Opens websockets and closes them in the end."""
     with ExitStack() as stack:

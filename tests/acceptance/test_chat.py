@@ -142,6 +142,26 @@ def test_a_group_is_among_itself(person: Any, browser: Browser, site: str) -> No
         expect(page.locator("h1")).to_have_text("Not allowed")
 
 
+def test_what_is_written_while_the_board_is_loaded_is_on_it_once(
+    person: Any, browser: Browser, site: str
+) -> None:
+    mary = person("/board/", "mary")
+    say(mary, "before")
+    with browser.new_context(base_url=site) as context:
+        page, held = context.new_page(), []
+        page.route("**/js/ws4redis.js", lambda route: held.append(route))
+        page.goto("/board/", wait_until="commit")
+        # The page has been made, and its websocket can't open yet.
+        for text in ("one", "two", "three"):
+            say(mary, text)
+        wait_for(lambda: held or page.wait_for_timeout(10))
+        held.pop().continue_()
+        expect(page.locator("#state")).to_have_text("live")
+        say(mary, "live")
+        expect(texts(page)).to_have_text(["before", "one", "two", "three", "live"])
+    expect(texts(mary)).to_have_text(["before", "one", "two", "three", "live"])
+
+
 def test_a_logout_reaches_the_other_tabs_of_the_same_browser_only(person: Any) -> None:
     john, mary = person("/chat/", "john"), person("/chat/", "mary")
     other = john.context.new_page()

@@ -200,17 +200,32 @@ def test_what_is_no_request_gets_a_400_at_once(
         assert "with 400: it is malformed" in server.log
 
 
-@pytest.mark.parametrize("length", [b"Content-Length: 9999999999", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    ("method", "length", "status"),
+    [
+        (b"PUT", b"Content-Length: 9999999999", b"405"),
+        (b"PUT", b"Transfer-Encoding: chunked", b"405"),
+        (b"POST", b"Content-Length: 9999999999", b"413"),
+        (b"POST", b"Transfer-Encoding: chunked", b"411"),
+    ],
+)
 def test_a_body_that_never_ends_is_not_waited_for(
-    length: bytes, tmp_path: Path, redis_server: RedisServer, users: Any, facility: str
+    method: bytes,
+    length: bytes,
+    status: bytes,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
 ) -> None:
     with serving("serve", tmp_path, redis_server.url) as server, server.connect() as client:
-        client.sendall(b"POST /ws/foo HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\nthe beginning")
+        client.sendall(
+            method + b" /ws/foo HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\nthe beginning"
+        )
         answer = b""
         with suppress(ConnectionResetError):
             while data := client.recv(4096):
                 answer += data
-        assert answer.startswith(b"HTTP/1.1 405 ")
+        assert answer.startswith(b"HTTP/1.1 " + status)
         assert b"\r\nConnection: close\r\n" in answer
 
 

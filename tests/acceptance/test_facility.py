@@ -338,7 +338,7 @@ def test_a_bad_handshake_is_refused_with_an_http_answer(
 
 
 def test_another_method_or_address_is_refused(server: Server, facility: str) -> None:
-    assert " 405 " in RawClient.ask(server, f"/ws/{facility}", {}, method="POST")
+    assert " 405 " in RawClient.ask(server, f"/ws/{facility}", {}, method="PUT")
     assert " 404 " in RawClient.ask(server, "/ws/", {})
 
 

@@ -12,7 +12,7 @@ from tests.acceptance.test_client_faults import KINDS, one_process
 from tests.servers import RedisServer, serving
 
 BATCHES = 5
-"""With 90 clients each."""
+"""With 130 clients each."""
 GROWTH = 1.1
 """What the memory may be after as many clients as had warmed it up."""
 

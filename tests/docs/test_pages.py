@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.deployments import DEPLOY, KINDS
+from tests.losses.rows import ROWS
 from tests.servers import ROOT
 from ws4redis import checks, conf
 
@@ -31,11 +32,27 @@ def test_the_reference_of_settings_is_fresh() -> None:
     assert module.TARGET.read_text() == module.page(), "run docs/settings_page.py"
 
 
-def test_the_tables_of_the_benchmark_are_those_of_its_result() -> None:
-    directory = ROOT / "docs" / "topics" / "performance"
-    scenarios = json.loads((directory / "result.json").read_text())["scenarios"]
+@pytest.mark.parametrize(
+    ("result", "command"),
+    [("performance/result.json", "make plots"), ("losses/bench.json", "make chaos")],
+)
+def test_the_tables_of_the_benchmark_are_those_of_its_result(result: str, command: str) -> None:
+    file = ROOT / "docs" / "topics" / result
+    scenarios = json.loads(file.read_text())["scenarios"]
     for name, text in load("stress-tests", "tables.py").tables(scenarios).items():
-        assert (directory / f"{name}.md").read_text() == text, "make plots"
+        assert file.with_name(f"{name}.md").read_text() == text, command
+
+
+def test_the_table_of_losses_is_that_of_its_result() -> None:
+    directory = ROOT / "docs" / "topics" / "losses"
+    result = json.loads((directory / "result.json").read_text())
+    for name, text in load("stress-tests", "losses.py").tables(result).items():
+        assert (directory / f"{name}.md").read_text() == text, "make chaos"
+
+
+def test_the_table_of_losses_has_every_fault() -> None:
+    result = json.loads((ROOT / "docs" / "topics" / "losses" / "result.json").read_text())
+    assert list(result["rows"]) == [row.name for row in ROWS]
 
 
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md")])

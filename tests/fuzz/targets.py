@@ -116,7 +116,7 @@ def handshake(data: bytes) -> None:
     agreement = agree(accepted.extensions, 0)
     extra = [("Sec-WebSocket-Extensions", agreement.header)] if agreement else []
     headers = wire.response_headers(accepted, *accepted.subprotocols[:1] or (None,), extra)
-    answer = wire.response_bytes(headers)
+    answer = wire.response_bytes(wire.SWITCHING, headers)
     head, _, rest = answer.partition(b"\r\n\r\n")
     names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:]]
     expected = [b"Upgrade", b"Connection", b"Sec-WebSocket-Accept"]

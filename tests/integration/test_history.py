@@ -17,7 +17,7 @@ from tests.servers import RedisServer, free_port, redis_executable
 from tests.waiting import PATIENCE, wait_for
 from ws4redis.conf import get_histories
 from ws4redis.exceptions import BusError
-from ws4redis.history import PAGE, Position
+from ws4redis.history import PAGE, Position, Retention
 from ws4redis.publisher import RedisPublisher
 from ws4redis.redis_client import get_client, run
 from ws4redis.scripts import PUBLISH
@@ -74,7 +74,10 @@ class Channel:
 
     def locate(self, time: int) -> Position:
         """Return where the channel was at a time of Redis."""
-        (answer,) = run(get_client(), [get_histories().locate(self.name, time)])
+        histories = get_histories()
+        retention = histories.retention(self.name)
+        assert retention is not None
+        (answer,) = run(get_client(), [histories.locate(self.name, retention, time)])
         return parsed(answer)
 
 
@@ -545,7 +548,7 @@ def test_the_rights_of_the_documentation_suffice(tmp_path: Path) -> None:
             located, read = run(
                 get_client(),
                 [
-                    histories.locate("site:broadcast:rights", 0),
+                    histories.locate("site:broadcast:rights", Retention(1, 0), 0),
                     histories.read("site:broadcast:rights", None),
                 ],
             )

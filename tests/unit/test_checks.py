@@ -66,3 +66,10 @@ def test_a_subscriber_that_needs_threads_is_named() -> None:
         assert "ws4redis.W005" in found(check_project())
     with override_settings(WS4REDIS_SUBSCRIBER="tests.subscribers.Counting"):
         assert "ws4redis.W005" not in found(check_project())
+
+
+def test_a_middleware_that_does_nothing_is_named() -> None:
+    with override_settings(MIDDLEWARE=["ws4redis.middleware.PositionsMiddleware"]):
+        assert "ws4redis.W006" in found(check_project())
+        with override_settings(WS4REDIS_HISTORY={"chat": {}}):
+            assert "ws4redis.W006" not in found(check_project())

@@ -1,13 +1,15 @@
-"""One open websocket: the codec, its bounded way out, and its end, driven by the hub's callbacks.
+"""One open connection: its bounded way out, and its end, driven by the hub's callbacks.
 
 A connection has no greenlet and no timer of its own. Everything here runs on the hub and must not
 block. A connection passes these phases, never back:
 
-* OPEN: messages go both ways.
-* CLOSING: we sent a close frame and wait for the peer's.
-* LINGERING: both close frames are out; what the peer still sends is dropped until it ends, so that
-  the kernel does not reset the socket over unread bytes and lose our close frame (RFC 6455, 7.1.1).
+* OPEN: messages are delivered.
+* CLOSING: we said goodbye and wait for the peer's word.
+* LINGERING: all is said; what the peer still sends is dropped until it ends, so that the kernel
+  does not reset the socket over unread bytes and lose what we said last (RFC 6455, 7.1.1).
 * CLOSED: the socket is gone.
+
+``Websocket`` and ``EventStream`` are the two kinds.
 """
 
 from __future__ import annotations
@@ -15,16 +17,13 @@ from __future__ import annotations
 import logging
 import socket
 import struct
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ws4redis import flood
 from ws4redis.loop.outbox import Outbox
-from ws4redis.loop.rate import Rate
-from ws4redis.wire import protocol as wire
 from ws4redis.wire.close import CloseCode
-from ws4redis.wire.frames import Opcode, encode_frame
 
 if TYPE_CHECKING:
     from ws4redis.loop.admission import Place
@@ -40,9 +39,7 @@ stand for more, so ``Protocol.receive_data`` stops in between.)"""
 SLOW = "The client %s is too slow: %d bytes wait (WS4REDIS_OUTBOX_SIZE); disconnected"
 SILENT = "The client %s answered no ping within %g s; disconnected"
 ENDED = "Closed for %s with %d after %.1f s"
-PING = encode_frame(Opcode.PING, b"")
 _READ, _WRITE = 1, 2
-_VIOLATIONS: dict[int, str] = {CloseCode.MESSAGE_TOO_BIG: "limits.message"}
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
@@ -50,7 +47,7 @@ class Handler(Protocol):
     """What a connection is used for; every method runs on the hub and must not block."""
 
     def on_open(self, connection: Connection) -> None:
-        """The websocket is open; called once, before anything else."""
+        """The connection is open; called once, before anything else."""
 
     def on_message(self, payload: bytes, binary: bool) -> None:
         """The client sent a message."""
@@ -75,23 +72,18 @@ _OPEN = Phase.OPEN
 """For the path of a delivery, where to look it up took as long as a call."""
 
 
-class Connection:
-    """One open websocket.
+class Connection(ABC):
+    """One open connection of either kind.
 
     Args:
         sock: A connected socket on which the handshake is done; the connection owns it now.
         handler: What the connection is used for.
         registry: The connections of this process, with all that they share.
-        inflates: Whether the client may compress its messages.
     """
 
     __slots__ = (
-        "_awaits_pong",
         "_handler",
         "_outbox",
-        "_paused_at",
-        "_protocol",
-        "_rate",
         "_reader",
         "_registry",
         "_sock",
@@ -103,17 +95,10 @@ class Connection:
         "turns",
     )
 
-    def __init__(
-        self, sock: socket.socket, handler: Handler, registry: Registry, *, inflates: bool = False
-    ) -> None:
+    def __init__(self, sock: socket.socket, handler: Handler, registry: Registry) -> None:
         self._sock = sock
         self._handler = handler
         self._registry = registry
-        self._protocol = wire.Protocol(
-            max_message_size=registry.options.max_message_size,
-            max_fragments=registry.options.max_fragments,
-            inflates=inflates,
-        )
         self._outbox: Outbox | None = None
         self._writer: Any = None
         self._reader = registry.io(sock.fileno(), _READ)
@@ -121,10 +106,23 @@ class Connection:
         self.place: Place | None = None
         self.since = registry.now()
         self.heard = True
-        self._awaits_pong = False
         self.turns = (0, 0)
-        self._rate: Rate | None = None
-        self._paused_at = 0.0
+
+    @abstractmethod
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Say goodbye; nothing is delivered any more."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Find out whether the peer is still there."""
+
+    @abstractmethod
+    def beat(self) -> None:
+        """Send the heartbeat."""
+
+    @abstractmethod
+    def _receive(self, data: bytes) -> None:
+        """Take what the peer sent."""
 
     def open(self, early: bytes = b"") -> None:
         """Start the traffic.
@@ -139,7 +137,7 @@ class Connection:
                 self._receive(early)
 
     def send(self, data: bytes) -> None:
-        """Send encoded frames; what the socket does not take waits in the outbox.
+        """Send encoded messages; what the socket does not take waits in the outbox.
 
         A client for which too much waits is disconnected. Nothing happens once the end has begun.
         """
@@ -154,29 +152,15 @@ class Connection:
             sent = self._sock.send(data)
         except BlockingIOError:
             sent = 0
-        except OSError:
-            self._lose()
+        except OSError as error:
+            self._fail(error)
             return
         if sent != len(data):
             self._enqueue(data[sent:])
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Start the closing handshake; nothing is delivered any more."""
-        if self.phase is Phase.OPEN and (words := self._handler.farewell(code, reason)):
-            self._write(words)
-        if self.phase is Phase.OPEN:
-            self._end(Phase.CLOSING, code, reason)
-            self._protocol.close(code, reason)
-            self._send_control()
-
     def abort(self) -> None:
         """Drop the socket without a word."""
         self._lose()
-
-    def ping(self) -> None:
-        """Ask whether the peer is still there."""
-        self._awaits_pong = True
-        self.send(PING)
 
     @property
     def paused(self) -> bool:
@@ -184,84 +168,27 @@ class Connection:
         return not self._reader.active
 
     def pause(self) -> None:
-        """Stop reading; the client's messages then wait in the network."""
-        if not self.paused:
-            self._paused_at = self._registry.now()
-            self._reader.stop()
+        """Stop reading; what the client sends then waits in the network."""
+        self._reader.stop()
 
     def resume(self) -> None:
         """Read again after ``pause()``."""
-        if self.phase is Phase.CLOSED or not self.paused:
-            return
-        now = self._registry.now()
-        if self._rate is not None:
-            self._rate.pardon(now - self._paused_at, now)
-        self._reader.start(self._on_readable)
-        # What came with the last read.
-        if self._protocol.has_more:
-            self._receive(b"")
-        self.heard = True
+        if self.phase is not Phase.CLOSED and self.paused:
+            self._reader.start(self._on_readable)
+            self.heard = True
 
     def _on_readable(self) -> None:
         try:
             data = self._sock.recv(READ_SIZE)
         except BlockingIOError:
             return
-        except OSError:
-            data = b""
+        except OSError as error:
+            self._fail(error)
+            return
         if data:
             self._receive(data)
         else:
             self._lose()
-
-    def _receive(self, data: bytes) -> None:
-        self.heard = True
-        try:
-            self._handle_all(self._protocol.receive_data(data))
-            while self._protocol.has_more and not self.paused:
-                self._handle_all(self._protocol.receive_data(b""))
-        except Exception:
-            logger.exception("The handler of a websocket failed; it is closed with 1011")
-            self.close(CloseCode.INTERNAL_ERROR)
-        self._send_control()
-
-    def _handle_all(self, events: Iterable[wire.Event]) -> None:
-        for event in events:
-            self._handle(event)
-
-    def _handle(self, event: wire.Event) -> None:
-        if isinstance(event, wire.Message):
-            if self.phase is Phase.OPEN and self._is_within_rate(event.payload, event.size):
-                self._handler.on_message(event.payload, event.binary)
-        elif isinstance(event, wire.Answers):
-            self.send(event.data)
-        elif isinstance(event, wire.Closed):
-            if event.is_violation:
-                self._registry.metrics.event(_VIOLATIONS.get(event.code, "connections.malformed"))
-            self._end(Phase.LINGERING, event.code, event.reason)
-        elif self._awaits_pong and isinstance(event, wire.Pong):
-            # We asked for it, so it counts for nothing; most clients send nothing else, ever.
-            self._awaits_pong = False
-        elif self.phase is Phase.OPEN:
-            self._is_within_rate(event.payload)
-
-    def _is_within_rate(self, payload: bytes, size: int = 0) -> bool:
-        """Return whether the client may send this; end it, if it may not and that is the rule."""
-        options, now = self._registry.options, self._registry.now()
-        if self._rate is None:
-            self._rate = Rate(options.max_message_rate, options.max_byte_rate, now)
-        if self._rate.take(max(len(payload), size), now):
-            return True
-        self._registry.metrics.event("limits.rate")
-        if not options.drop_over_rate:
-            self.close(CloseCode.POLICY_VIOLATION, "Too much was sent in too short a time.")
-        return False
-
-    def _send_control(self) -> None:
-        if data := self._protocol.data_to_send():
-            self._write(data)
-        if self.phase is Phase.LINGERING and self._outbox is None:
-            self._shut()
 
     def _enqueue(self, data: bytes) -> None:
         if self._outbox is None:
@@ -285,8 +212,15 @@ class Connection:
     def give_up_silent(self) -> None:
         """Drop a client that has not been heard of since it was pinged."""
         self._registry.metrics.event("connections.silent")
-        logger.info(SILENT, self._address, self._registry.options.ping_interval)
+        logger.info(SILENT, self._address, self._registry.options.ping_interval or 0)
         self._lose()
+
+    def _fail(self, error: OSError) -> None:
+        """Drop a client whose socket failed, perhaps as the kernel heard of it no more."""
+        if isinstance(error, TimeoutError):
+            self.give_up_silent()
+        else:
+            self._lose()
 
     @property
     def _address(self) -> str:
@@ -300,14 +234,13 @@ class Connection:
             outbox.consume(self._sock.send(outbox.head()))
         except BlockingIOError:
             return
-        except OSError:
-            self._lose()
+        except OSError as error:
+            self._fail(error)
             return
         self._registry.backlog.update(self, len(outbox))
         if not outbox:
             self._drop_outbox()
-            if self.phase is Phase.LINGERING:
-                self._shut()
+            self._shut_if_over()
 
     def _drop_outbox(self) -> None:
         if self._writer is not None:
@@ -316,7 +249,10 @@ class Connection:
             self._registry.backlog.update(self, 0)
         self._writer = self._outbox = None
 
-    def _shut(self) -> None:
+    def _shut_if_over(self) -> None:
+        """End our side of the connection once all is said and sent."""
+        if self.phase is not Phase.LINGERING or self._outbox is not None:
+            return
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:

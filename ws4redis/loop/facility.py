@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ws4redis.history import Position
 from ws4redis.loop.connection import Connection, Phase
@@ -142,7 +142,9 @@ class Facility:
         if self._handover is not None:
             self._handover.hold(channel, message)
             return b""
-        return b"" if self._swallow(channel, message.payload) else message.frame(self.encoding)
+        if not message.is_notice and self._swallow(channel, message.payload):
+            return b""
+        return self._frame(message)
 
     def on_open(self, connection: Connection) -> None:
         """Deliver what was held, then go live; end it if more came than could be held."""
@@ -151,8 +153,7 @@ class Facility:
         if handover.overflowed:
             connection.close(CloseCode.TRY_AGAIN_LATER, "Too much was published meanwhile.")
             return
-        frames = [message.frame(self.encoding) for message in handover.merged()]
-        if data := b"".join([self._greeting(), *frames]):
+        if data := b"".join([self._greeting(), *map(self._frame, handover.merged())]):
             connection.send(data)
         for channel in self.membership.subscriptions:
             self._settle(channel, connection)
@@ -207,7 +208,7 @@ class Facility:
             return b""
         starts, self._starts = self._starts, {}
         membership, shown = self.membership, self._dispatcher.shown
-        return v1.control(
+        return self._say(
             "welcome" if membership.command is None else "subscribed",
             id=membership.command,
             facility=membership.name,
@@ -215,6 +216,12 @@ class Facility:
             publishes=[shown(channel) for channel in membership.publications],
             refused=dict(membership.refused),
         )
+
+    def _say(self, kind: str, **values: Any) -> bytes:
+        return v1.control(kind, **values)
+
+    def _frame(self, message: Outgoing) -> bytes:
+        return message.frame(self.encoding)
 
     def _swallow(self, channel: bytes, payload: bytes) -> bool:
         """Return whether a message is one of its own that it waits for, and wait no more."""

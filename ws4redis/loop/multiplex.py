@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable
 
@@ -12,12 +11,9 @@ from ws4redis.exceptions import HandshakeError, ProtocolError
 from ws4redis.loop.connection import Connection, Phase
 from ws4redis.loop.facility import Facility
 from ws4redis.wire import v1
-from ws4redis.wire.close import may_return
 
 QUEUE_LIMIT = 32
 """Commands of one client that may wait before nothing more is read from it."""
-SPREAD = 2000
-"""Milliseconds over which those come back whose websockets are closed together."""
 
 Subscriber = Callable[[v1.Subscribe, int], Facility]
 """Joins a facility, or raises ``HandshakeError``; may block. Gets the command, and the number of
@@ -86,14 +82,7 @@ class Multiplex:
 
     def farewell(self, code: int, reason: str) -> bytes:
         """Say whether to come back, and when."""
-        is_welcome = may_return(code)
-        return v1.control(
-            "closing",
-            code=int(code),
-            reconnect=is_welcome,
-            delay=random.randrange(SPREAD) if is_welcome else None,
-            reason=reason,
-        )
+        return v1.control("closing", **v1.closing(code, reason))
 
     @property
     def _connection(self) -> Connection:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+REMEMBERED = 10_000
+"""Clients of which it is known what they sent without a websocket."""
 BURST = 10.0
 """Seconds whose worth a client may send at once, if it was silent before."""
 
@@ -42,6 +46,32 @@ class Rate:
             if bucket is not None:
                 is_good = bucket.take(amount, passed) and is_good
         return is_good
+
+
+class Rates:
+    """What each of many clients may still send; those who sent last are remembered.
+
+    Args:
+        messages: Messages in a second; None for any number.
+        size: Bytes in a second; None for any number.
+        clock: Returns seconds that only grow.
+    """
+
+    def __init__(
+        self, messages: float | None, size: float | None, clock: Callable[[], float]
+    ) -> None:
+        self._limits = (messages, size)
+        self._clock = clock
+        self._rates: dict[str, Rate] = {}
+
+    def take(self, who: str, size: int) -> bool:
+        """Return whether one more message of a client is within its rate."""
+        now = self._clock()
+        rate = self._rates.pop(who, None) or Rate(*self._limits, now)
+        self._rates[who] = rate
+        if len(self._rates) > REMEMBERED:
+            del self._rates[next(iter(self._rates))]
+        return rate.take(size, now)
 
 
 class _Bucket:

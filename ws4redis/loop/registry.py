@@ -1,4 +1,4 @@
-"""All open websockets of a process, and the one timer that beats, pings and buries them."""
+"""All open connections of a process, and the one timer that beats, pings and buries them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import Any
 from ws4redis.loop.admission import Admission, Place
 from ws4redis.loop.backlog import Backlog
 from ws4redis.loop.connection import Connection, Handler
+from ws4redis.loop.eventstream import EventStream
 from ws4redis.loop.options import Options
+from ws4redis.loop.websocket import Websocket
 from ws4redis.loop.wheel import Wheel
 from ws4redis.metrics import Metrics
 from ws4redis.wire.frames import Opcode, encode_frame
@@ -29,10 +31,10 @@ would take four megabytes of its own, and many slow clients all of its memory fo
 
 
 class Registry:
-    """The open websockets of a process.
+    """The open connections of a process: websockets, and streams of events.
 
     Args:
-        options: What the websockets share.
+        options: What the connections share.
         metrics: Where events are counted.
         io: Makes a watcher for ``(descriptor, events)``; ``hub.loop.io``.
         clock: Returns seconds that only grow.
@@ -56,7 +58,8 @@ class Registry:
         self._now = 0
         self._pings: Wheel[Connection] = Wheel(_turns(options.ping_interval or 1))
         self._beats: Wheel[Connection] = Wheel(_turns(options.heartbeat_interval))
-        self._beat = encode_frame(Opcode.TEXT, options.heartbeat) if options.heartbeat else None
+        self.heartbeat = encode_frame(Opcode.TEXT, options.heartbeat or b"")
+        """That of a websocket."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -82,13 +85,23 @@ class Registry:
             place: Its place, if it has entered the admission.
             inflates: Whether the client may compress its messages.
         """
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if sys.platform == "linux":
-                with contextlib.suppress(OSError):  # a system that only looks like Linux
-                    sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
-        connection = Connection(sock, handler, self, inflates=inflates)
+        _prepare(sock)
+        return self._begin(Websocket(sock, handler, self, inflates=inflates), early, place)
+
+    def adopt_stream(
+        self, sock: socket.socket, handler: Handler, place: Place | None = None
+    ) -> Connection:
+        """Turn a socket on which the answer has begun into an open stream of events.
+
+        Args:
+            sock: The socket; it belongs to the connection from here on.
+            handler: What the connection is used for.
+            place: Its place, if it has entered the admission.
+        """
+        _prepare(sock)
+        return self._begin(EventStream(sock, handler, self), b"", place)
+
+    def _begin(self, connection: Connection, early: bytes, place: Place | None) -> Connection:
         if place is not None:
             connection.place = place
             self.admission.entering.discard(place)
@@ -121,9 +134,9 @@ class Registry:
             for connection in pinged:
                 self._check(connection)
         beats = self._beats.turn()
-        if self._beat is not None:
+        if self.options.heartbeat:
             for connection in beats:
-                connection.send(self._beat)
+                connection.beat()
         # Deadlines are in the order of entry, as all are equally long.
         late = itertools.takewhile(lambda item: item[1] <= self._now, self._ending.items())
         for connection, _ in tuple(late):
@@ -135,6 +148,16 @@ class Registry:
             connection.ping()
         else:
             connection.give_up_silent()
+
+
+def _prepare(sock: socket.socket) -> None:
+    """Make a socket wait for nothing, and hold little back."""
+    sock.setblocking(False)
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # a system that only looks like Linux
+                sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
 
 
 def _turns(seconds: float) -> int:

@@ -33,14 +33,17 @@ from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.drain import drain
 from ws4redis.loop.facility import Facility, Membership, Publisher
 from ws4redis.loop.fanout import Fanout
+from ws4redis.loop.feed import Feed
 from ws4redis.loop.giveway import give_way
 from ws4redis.loop.options import Options
+from ws4redis.loop.rate import Rates
 from ws4redis.loop.recovery import Recovery, Start
 from ws4redis.loop.registry import TICK, Registry
 from ws4redis.loop.sweep import Judge, Sweep
 from ws4redis.loop.uplink import Uplink
 from ws4redis.metrics import Metrics
 from ws4redis.wire.close import CloseCode
+from ws4redis.wire.outgoing import EVENTS
 
 logger = logging.getLogger(__name__)
 
@@ -184,6 +187,26 @@ class Runner:
         self.sweep.greet(connection)
         return connection
 
+    def adopt_stream(
+        self, sock: socket.socket, handler: Handler, place: Place | None = None
+    ) -> Connection:
+        """Open a stream of events; runs on the hub. See ``Registry.adopt_stream``."""
+        connection = self.registry.adopt_stream(sock, handler, place)
+        self.sweep.greet(connection)
+        return connection
+
+    def may_post(self, who: str, size: int) -> bool:
+        """Return whether somebody may publish without a websocket; runs on the hub.
+
+        Args:
+            who: Stands for the client.
+            size: Bytes of the message.
+        """
+        is_good = self._posts.take(who, size)
+        if not is_good:
+            self.metrics.event("limits.rate")
+        return is_good
+
     def channels(self) -> Iterable[bytes]:
         """Return all that is to be subscribed; called by the bus."""
         return self.recovery.names(self.dispatcher.channels)
@@ -246,6 +269,9 @@ class Runner:
             self._fanout.flush,
         )
         self.dispatcher.join(self.options.control, self.sweep)
+        self._posts = Rates(
+            self.options.max_message_rate, self.options.max_byte_rate, self.registry.now
+        )
         self.sweep.start()
         self._timer = self._hub.loop.timer(TICK, repeat=TICK)
         self._timer.start(self._tick)
@@ -259,7 +285,8 @@ class Runner:
         flood.clients.tell()
 
     def _join(self, membership: Membership, publisher: Publisher, persisted: bool) -> Facility:
-        facility = Facility(
+        kind = Feed if membership.encoding.form in EVENTS else Facility
+        facility = kind(
             membership,
             dispatcher=self.dispatcher,
             publisher=publisher,

@@ -135,6 +135,8 @@ class Sweep:
 
     def accept(self, channel: bytes, message: Outgoing) -> bytes:
         """Take an order from the control channel; see ``Receiver``."""
+        if message.is_notice:
+            return b""
         try:
             orders = {verb: Whom.parse(whom) for verb, whom in json.loads(message.payload).items()}
         except (ValueError, AttributeError, TypeError, RecursionError):

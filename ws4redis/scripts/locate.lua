@@ -1,12 +1,13 @@
 -- Finds where a channel was at a point of time.
 -- KEYS: stream, positions
--- ARGV: microseconds since 1970, as the TIME of this Redis tells them; seconds for which the stream
---       is kept (0: for ever)
--- Returns: the position of the last message before; that of read.lua if nothing was published
+-- ARGV: microseconds since 1970, as the TIME of this Redis tells them; length of the stream, seconds
+--       for which it is kept (0: for ever)
+-- Returns: the position of the last message before; that of read.lua if nothing was published; if
+--          messages since then may be gone, a position since which no reader gets everything
 local PAGE = 50
 local epoch, top = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset'))
 if not epoch then
-  local keep = tonumber(ARGV[2])
+  local keep = tonumber(ARGV[3])
   return '*' .. (keep > 0 and math.floor(redis.call('TIME')[1] / keep) or 0) .. ':0'
 end
 local offset, stop = tonumber(top or 0), '+'
@@ -21,8 +22,8 @@ repeat
   end
   stop = '(' .. (offset + 1) .. '-0'
 until #entries < PAGE
-if 0 < offset and offset < tonumber(top or 0) then
-  -- All that is kept is younger. What was dropped may be so, too: a position that can't be had.
+-- All that is kept came later, and so may have what was dropped. Of a short stream nothing was.
+if offset > 0 and redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[2]) then
   offset = offset - 1
 end
 return epoch .. ':' .. offset

@@ -49,7 +49,7 @@ class EchoEndpoint(Endpoint):
         runner = self._runner(transport)
         agreement = compression(handshake, settings)
         headers = wire.response_headers(handshake, extra=extension_header(agreement))
-        sock, early = transport.take(headers)
+        sock, early = transport.take(wire.SWITCHING, headers)
         runner.call(runner.adopt, sock, Echo(agreement), early, None, agreement is not None)
 
 

@@ -1,4 +1,4 @@
-"""Takes the socket of a websocket request out of the hands of whatever server received it."""
+"""Takes the socket of a request out of the hands of whatever server received it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ class Server(Protocol):
 class Transport(Server, Protocol):
     """One request whose socket can be taken over."""
 
-    def take(self, headers: Headers) -> tuple[socket.socket, bytes]:
-        """Answer 101, end the server's interest in the request, and hand over its socket.
+    def take(self, status: str, headers: Headers) -> tuple[socket.socket, bytes]:
+        """Begin an answer, end the server's interest in the request, and hand over its socket.
 
         Args:
-            headers: The headers of the answer.
+            status: The status of the answer; what follows is up to who gets the socket.
+            headers: Its headers. One that is no upgrade ends with the connection, and says so.
 
         Returns:
-            The socket, in any blocking mode, and what the client sent after its handshake.
+            The socket, in any blocking mode, and what the client sent after its request.
 
         Raises:
             OSError: The client is gone.

@@ -25,13 +25,13 @@ class GunicornTransport:
         self.own_thread = not isinstance(response.sock, gevent.socket.socket)
         self.mercy = _mercy(response.cfg)
 
-    def take(self, headers: Headers) -> tuple[socket.socket, bytes]:
+    def take(self, status: str, headers: Headers) -> tuple[socket.socket, bytes]:
         """See ``Transport.take``."""
         response = self._response
         early: bytes = response.req.unreader.buf.getvalue()
-        response.sock.sendall(response_bytes(headers))
+        response.sock.sendall(response_bytes(status, headers))
         # gunicorn has to log the status only.
-        self._start_response("101 Switching Protocols", [])
+        self._start_response(status, [])
         response.headers_sent = True
         response.must_close = True
         response.chunked = False

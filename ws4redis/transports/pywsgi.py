@@ -23,14 +23,14 @@ class PywsgiTransport:
         self._handler: Any = handler
         self._start_response = start_response
 
-    def take(self, headers: Headers) -> tuple[socket.socket, bytes]:
+    def take(self, status: str, headers: Headers) -> tuple[socket.socket, bytes]:
         """See ``Transport.take``."""
         handler = self._handler
-        handler.socket.sendall(response_bytes(headers))
+        handler.socket.sendall(response_bytes(status, headers))
         # Otherwise a look at an empty buffer would wait for the client.
         handler.socket.setblocking(False)
         early = handler.rfile.peek()
-        self._start_response("101 Switching Protocols", [])
+        self._start_response(status, [])
         handler.headers_sent = True
         handler.close_connection = True
         taken = plain_socket(fileno=handler.socket.detach())

@@ -38,7 +38,7 @@ class UwsgiTransport:
         self.own_thread = not _option(uwsgi, "gevent")
         self.mercy = min(float(_option(uwsgi, name) or DEFAULT_MERCY) for name in _MERCIES)
 
-    def take(self, headers: Headers) -> tuple[socket.socket, bytes]:
+    def take(self, status: str, headers: Headers) -> tuple[socket.socket, bytes]:
         """See ``Transport.take``; what came before the answer stays in uWSGI's parser."""
         descriptor = self._uwsgi.connection_fd()
         taken = duplicate(descriptor)
@@ -46,7 +46,7 @@ class UwsgiTransport:
             _unregister(descriptor)
         with closed_on_error(taken):
             # Only uWSGI itself may send the answer: after own bytes it would log a 500.
-            write = self._start_response("101 Switching Protocols", headers)
+            write = self._start_response(status, headers)
             write(b"")
         return taken, b""
 

@@ -22,7 +22,7 @@ class WsgirefTransport:
         self._handler: Any = handler
         self._start_response = start_response
 
-    def take(self, headers: Headers) -> tuple[socket.socket, bytes]:
+    def take(self, status: str, headers: Headers) -> tuple[socket.socket, bytes]:
         """See ``Transport.take``."""
         request = self._handler.request_handler
         # Otherwise a look at an empty buffer would wait for the client.
@@ -31,9 +31,9 @@ class WsgirefTransport:
         taken = swap(request.connection.fileno())
         taken.settimeout(None)
         with closed_on_error(taken):
-            taken.sendall(response_bytes(headers))
+            taken.sendall(response_bytes(status, headers))
         # wsgiref refuses Upgrade and Connection here, and only has to log the status.
-        self._start_response("101 Switching Protocols", [])
+        self._start_response(status, [])
         self._handler.headers_sent = True
         request.close_connection = True
         return taken, early

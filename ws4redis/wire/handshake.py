@@ -16,6 +16,8 @@ from ws4redis.wire.extensions import TOKEN, Extension, parse_extensions
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """Section 1.3."""
 VERSION = "13"
+SWITCHING = "101 Switching Protocols"
+"""The status that accepts a handshake."""
 
 _TOKEN = re.compile(TOKEN)
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
@@ -67,7 +69,7 @@ def check(request: Request) -> Handshake:
         HandshakeError: The request can't be accepted; carries the HTTP answer.
     """
     if request.method != "GET":
-        raise HandshakeError(405, "HTTP method must be a GET.", (("Allow", "GET"),))
+        raise HandshakeError(405, "HTTP method must be a GET or a POST.", (("Allow", "GET, POST"),))
     if request.protocol != "HTTP/1.1":
         raise HandshakeError(
             400, "HTTP server protocol must be 1.1. (nginx needs proxy_http_version 1.1.)"
@@ -108,16 +110,29 @@ def response_headers(
     ]
     if subprotocol is not None:
         headers.append(("Sec-WebSocket-Protocol", subprotocol))
-    headers.extend(extra)
+    return checked([*headers, *extra])
+
+
+def checked(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return some headers.
+
+    Raises:
+        ValueError: One holds what would end it or can't be sent.
+    """
     for name, value in headers:
         if not _TOKEN.fullmatch(name) or _BAD_VALUE.search(value):
             raise ValueError(f"The header {name!r} can't be sent with {value!r}.")
     return headers
 
 
-def response_bytes(headers: Iterable[tuple[str, str]]) -> bytes:
-    """Return the whole answer that accepts a handshake."""
-    lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in headers)]
+def response_bytes(status: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return an answer up to the end of its headers.
+
+    Args:
+        status: Such as ``SWITCHING``.
+        headers: What follows the status.
+    """
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
-from ws4redis.wire import v1
+from ws4redis.wire import sse, v1
 from ws4redis.wire.deflate import Deflate
 from ws4redis.wire.frames import Opcode, encode_frame
 
@@ -18,6 +19,14 @@ class Form(IntEnum):
     """Nothing."""
     V1 = 1
     """The head of the subprotocol ``ws4redis.v1``."""
+    EVENT = 2
+    """The same head, in an event of a stream, whose id is the position of the message."""
+    BARE_EVENT = 3
+    """The same in an event without an id, for a stream that has to tell several positions."""
+
+
+EVENTS = frozenset({Form.EVENT, Form.BARE_EVENT})
+"""The forms that are no frames of a websocket."""
 
 
 class Encoding(NamedTuple):
@@ -47,6 +56,9 @@ class Outgoing:
 
     __slots__ = ("_frames", "_packed", "channel", "is_persisted", "payload", "position")
 
+    is_notice = False
+    """Whether nobody published it, but we tell something by it."""
+
     def __init__(
         self, payload: bytes, channel: str = "", position: str = "", *, is_persisted: bool = False
     ) -> None:
@@ -65,6 +77,8 @@ class Outgoing:
         return frame
 
     def _encode(self, encoding: Encoding) -> bytes:
+        if encoding.form in EVENTS:
+            return self._event(encoding.form)
         is_text = not encoding.binary and _is_text(self.payload)
         opcode = Opcode.TEXT if is_text else Opcode.BINARY
         data = self._data(encoding.form)
@@ -77,6 +91,22 @@ class Outgoing:
         if form is Form.RAW:
             return self.payload
         return v1.message(self.channel, self.position, self.payload, is_persisted=self.is_persisted)
+
+    def _event(self, form: Form) -> bytes:
+        is_text = _is_text(self.payload)
+        # Each kind of line end would come out as LF.
+        fits = is_text and b"\r" not in self.payload
+        more = {} if fits else {"base64": True, "text": is_text or None}
+        payload = self.payload if fits else b64encode(self.payload)
+        data = v1.message(
+            self.channel, self.position, payload, is_persisted=self.is_persisted, **more
+        )
+        return sse.event(data, place=self._place(form))
+
+    def _place(self, form: Form) -> str:
+        if form is Form.BARE_EVENT or not self.position:
+            return ""
+        return sse.encode_places([(self.channel, self.position)])
 
     def _pack(self, form: Form, deflate: Deflate, data: bytes) -> bytes | None:
         if (form, deflate) not in self._packed:
@@ -94,13 +124,18 @@ class Gap(Outgoing):
 
     __slots__ = ()
 
+    is_notice = True
+
     def __init__(self, channel: str, position: str = "") -> None:
         super().__init__(b"", channel, position)
 
     def _encode(self, encoding: Encoding) -> bytes:
         if encoding.form is Form.RAW:
             return b""
-        return v1.control("gap", channel=self.channel, position=self.position or None)
+        told = {"channel": self.channel, "position": self.position or None}
+        if encoding.form in EVENTS:
+            return sse.event(v1.head("gap", **told), name="gap", place=self._place(encoding.form))
+        return v1.control("gap", **told)
 
 
 def _is_text(payload: bytes) -> bool:

@@ -6,15 +6,18 @@ See ``docs/reference/protocol.md``.
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ws4redis.exceptions import ProtocolError
-from ws4redis.wire.close import CloseCode
+from ws4redis.wire.close import CloseCode, may_return
 from ws4redis.wire.frames import Opcode, encode_frame
 
 PROTOCOL = "ws4redis.v1"
+SPREAD = 2000
+"""Milliseconds over which those come back whose connections are closed together."""
 
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -124,7 +127,20 @@ def head(kind: str, **values: Any) -> bytes:
     return _dump({"type": kind, **said}).encode()
 
 
-def message(channel: str, position: str, payload: bytes, *, is_persisted: bool) -> bytes:
+def closing(code: int, reason: str) -> dict[str, Any]:
+    """Return what is said of the end: whether to come back, and when."""
+    is_welcome = may_return(code)
+    return {
+        "code": int(code),
+        "reconnect": is_welcome,
+        "delay": random.randrange(SPREAD) if is_welcome else None,
+        "reason": reason,
+    }
+
+
+def message(
+    channel: str, position: str, payload: bytes, *, is_persisted: bool, **more: Any
+) -> bytes:
     """Return the data of a message.
 
     Args:
@@ -132,11 +148,13 @@ def message(channel: str, position: str, payload: bytes, *, is_persisted: bool) 
         position: Where the channel is with it; empty if it has no history.
         payload: The message.
         is_persisted: Whether it is the last message of the channel, for one who is new.
+        more: What else its head says.
     """
     line = head(
         "message",
         channel=channel or None,
         position=position or None,
         persisted=True if is_persisted else None,
+        **more,
     )
     return line + b"\n" + payload

@@ -6,8 +6,9 @@ import pytest
 
 from tests.unit.loop.conftest import READ, Setting
 from tests.unit.wire import client_frame
-from ws4redis.loop.connection import PING, Phase
+from ws4redis.loop.connection import Phase
 from ws4redis.loop.registry import TICK
+from ws4redis.loop.websocket import PING
 
 
 def tick(setting: Setting, seconds: float) -> None:

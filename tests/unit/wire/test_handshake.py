@@ -6,6 +6,7 @@ import pytest
 
 from ws4redis.exceptions import HandshakeError
 from ws4redis.wire.handshake import (
+    SWITCHING,
     Handshake,
     Request,
     accept_key,
@@ -88,7 +89,7 @@ def test_our_preferred_subprotocol_is_chosen_and_only_one() -> None:
 
 def test_the_answer_is_complete() -> None:
     headers = response_headers(check(GOOD), "chat", [("X-More", "value")])
-    assert response_bytes(headers) == (
+    assert response_bytes(SWITCHING, headers) == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
         b"Sec-WebSocket-Protocol: chat\r\nX-More: value\r\n\r\n"

@@ -12,15 +12,30 @@
     expelled: "logged out",
   };
   const EXPELLED = 4501;
+  const shown = new Set();
+
+  // The page of the board has its notes, and goes on from there.
+  const isBoard = document.getElementById("notes") !== null;
+  const address = { uri: script.dataset.uri, heartbeat_msg: JSON.parse(script.dataset.heartbeat) };
+  if (isBoard) {
+    appendNotes(document);
+  }
 
   WS4Redis({
-    uri: script.dataset.uri,
-    heartbeat_msg: JSON.parse(script.dataset.heartbeat),
+    ...(isBoard ? WS4Redis.page("board") : address),
     connecting: () => show("connecting"),
     connected: () => show("connected"),
     disconnected: (event) => show(event.code === EXPELLED ? "expelled" : "disconnected"),
     receive_message: (data) => append(JSON.parse(data)),
+    gap: async () => {
+      const html = await (await fetch(location.pathname)).text();
+      appendNotes(new DOMParser().parseFromString(html, "text/html"));
+    },
   });
+
+  function appendNotes(page) {
+    JSON.parse(page.getElementById("notes").textContent).forEach(append);
+  }
 
   function show(name) {
     state.dataset.state = name;
@@ -29,6 +44,13 @@
 
   // Whatever others wrote is text here, never HTML.
   function append(message) {
+    // What was written while the page was made may be in it and come once more.
+    if (shown.has(message.pk)) {
+      return;
+    }
+    if (message.pk) {
+      shown.add(message.pk);
+    }
     const item = document.createElement("li");
     item.classList.toggle("own", message.sender === billboard.dataset.user);
     item.append(

@@ -38,8 +38,12 @@ REDIS = {
     "max_connections": 20_000,
 }
 LAYER = os.environ["CHANNEL_LAYER"]
-# The one drops without a word what exceeds its capacity; the other one has none.
-CAPACITY = {"capacity": 1_000_000} if LAYER == "core.RedisChannelLayer" else {}
+# The one drops without a word what exceeds its capacity, by default 100; the other one has none.
+CAPACITY = (
+    {"capacity": int(os.environ.get("CHANNEL_CAPACITY", "1000000"))}
+    if LAYER == "core.RedisChannelLayer"
+    else {}
+)
 CHANNEL_LAYERS = {
     "default": {"BACKEND": f"channels_redis.{LAYER}", "CONFIG": {"hosts": [REDIS]} | CAPACITY}
 }

@@ -1,0 +1,71 @@
+// What the next attempt to connect should try: the new protocol, the old one, or no websocket at all.
+
+/** `plain` offers no `ws4redis.v1`, `events` is an EventSource. */
+export type Kind = "v1" | "plain" | "events";
+
+/**
+ * Browsers give up a websocket if the server chooses none of the protocols that were offered. So
+ * the second attempt finds out whether a server is there that does not know ours, and the fourth one
+ * whether only websockets do not get through.
+ */
+const CYCLE: Kind[] = ["v1", "plain", "v1", "events"];
+/** Milliseconds for which websockets are not tried after an EventSource was opened. */
+export const EVENTS_TIME = 300_000;
+
+export class Attempts {
+  private failures = 0;
+  private knowsV1 = false;
+  private isProbed = false;
+  private eventsUntil = Number.NEGATIVE_INFINITY;
+
+  private isOld: boolean;
+
+  constructor(
+    speaksV1: boolean,
+    private readonly hasEvents: boolean,
+    private readonly now: () => number,
+  ) {
+    this.isOld = !speaksV1;
+  }
+
+  /** Return what to try. */
+  next(): Kind {
+    if (this.isOld) {
+      return "plain";
+    }
+    if (this.now() < this.eventsUntil) {
+      return "events";
+    }
+    const kind = this.isProbed ? "v1" : (CYCLE[this.failures % CYCLE.length] as Kind);
+    const isUseless = kind === "plain" ? this.knowsV1 : kind === "events" && !this.hasEvents;
+    return isUseless ? "v1" : kind;
+  }
+
+  /** The server answered in `ws4redis.v1`. */
+  welcomed(kind: Kind): void {
+    this.knowsV1 = true;
+    this.isProbed = false;
+    this.failures = 0;
+    if (kind === "events") {
+      this.eventsUntil = this.now() + EVENTS_TIME;
+      // One websocket that fails is then enough.
+      this.failures = CYCLE.indexOf("events") - 1;
+    }
+  }
+
+  /** A websocket without `ws4redis.v1` was opened; return whether to try again with it. */
+  openedPlain(): boolean {
+    this.isProbed = !this.isOld;
+    return this.isProbed;
+  }
+
+  /** An attempt came to nothing. */
+  failed(kind: Kind): void {
+    this.failures += 1;
+    this.eventsUntil = Number.NEGATIVE_INFINITY;
+    if (this.isProbed && kind === "v1") {
+      // A moment ago a server was there.
+      this.isOld = true;
+    }
+  }
+}

@@ -1,0 +1,176 @@
+// Stands in for a websocket where only HTTP gets through: listens to an EventSource, and posts.
+//
+// It takes the commands of `ws4redis.v1`, and its messages are frames of it, so whoever uses it need
+// not know. Each facility has an EventSource of its own.
+import type { Socket } from "./connection";
+import type { Answer, Command, Head, RefusedHead } from "./frames";
+import type { Data, Environment, Sendable } from "./options";
+import { withQuery, withSince } from "./positions";
+
+/** A command, and what it publishes. */
+export interface Order {
+  command: Command;
+  payload: Sendable | undefined;
+}
+
+export interface EventOptions {
+  /** Address of the first facility, as for a websocket. */
+  uri: string;
+  /** Returns the address of another facility. */
+  locate: (facility: string, flags: string[]) => string;
+  /** Django's token for requests that change something. */
+  csrfToken: () => string;
+}
+
+type Surroundings = Pick<Environment, "EventSource" | "fetch">;
+
+export class EventStream implements Socket<Order> {
+  readonly protocol = "";
+  onopen: Socket<Order>["onopen"] = null;
+  onmessage: Socket<Order>["onmessage"] = null;
+  onclose: Socket<Order>["onclose"] = null;
+  private readonly sources = new Set<EventSource>();
+  private readonly facilities = new Map<string, { uri: string; source: EventSource }>();
+  private posted: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly options: EventOptions,
+    private readonly environment: Surroundings,
+  ) {
+    const source = this.listen(options.uri);
+    source.onopen = (event) => this.onopen?.(event);
+  }
+
+  send({ command, payload }: Order): void {
+    if (command.type === "subscribe") {
+      this.subscribe(command);
+    } else if (command.type === "unsubscribe") {
+      this.unsubscribe(command.facility);
+      this.emit({ type: "unsubscribed", id: command.id, facility: command.facility });
+    } else {
+      // One after the other, so that they stay in order.
+      this.posted = this.posted.then(() => this.post(command.id, command.facility, payload ?? ""));
+    }
+  }
+
+  close(): void {
+    this.end(1000);
+  }
+
+  private subscribe(command: Command & { type: "subscribe" }): void {
+    this.unsubscribe(command.facility);
+    const uri = this.options.locate(command.facility, command.channels);
+    this.listen(withSince(uri, command.since, command.from), command.id);
+  }
+
+  private unsubscribe(facility: string): void {
+    const known = this.facilities.get(facility);
+    this.facilities.delete(facility);
+    if (known) {
+      this.sources.delete(known.source);
+      known.source.close();
+    }
+  }
+
+  private listen(uri: string, id?: number): EventSource {
+    const { EventSource } = this.environment;
+    if (!EventSource) {
+      throw new Error("There is no EventSource");
+    }
+    const source = new EventSource(overHttp(uri));
+    this.sources.add(source);
+    const pass = (event: MessageEvent<string>) => this.pass(event.data);
+    source.onmessage = pass;
+    source.addEventListener("gap", pass);
+    source.addEventListener("closing", pass);
+    source.addEventListener("welcome", (event: MessageEvent<string>) =>
+      this.welcome(source, uri, event.data, id),
+    );
+    source.onerror = () => this.fail(source, id);
+    return source;
+  }
+
+  private welcome(source: EventSource, uri: string, data: string, id: number | undefined): void {
+    const head = JSON.parse(data) as Answer;
+    this.facilities.set(head.facility, { uri, source });
+    this.emit(id === undefined ? head : { ...head, type: "subscribed", id });
+  }
+
+  /** A stream has ended, or was refused: then the others go on without it. */
+  private fail(source: EventSource, id: number | undefined): void {
+    if (!this.sources.has(source)) {
+      return;
+    }
+    if (id === undefined || source.readyState !== 2) {
+      this.end(1006);
+      return;
+    }
+    this.sources.delete(source);
+    this.refuse(id, 403, "The event stream was refused.");
+  }
+
+  private async post(id: number, facility: string, payload: Sendable): Promise<void> {
+    const known = this.facilities.get(facility);
+    if (!known) {
+      this.refuse(id, 404, "This facility is not subscribed.");
+      return;
+    }
+    try {
+      const answer = await this.environment.fetch(overHttp(bare(known.uri)), this.request(payload));
+      if (!answer.ok) {
+        this.refuse(id, answer.status, await answer.text());
+      }
+    } catch {
+      this.refuse(id, 503, "The message could not be posted.");
+    }
+  }
+
+  private request(payload: Sendable): RequestInit {
+    const type = typeof payload === "string" ? "text/plain" : "application/octet-stream";
+    return {
+      method: "POST",
+      body: payload,
+      credentials: "include",
+      headers: { "Content-Type": type, "X-CSRFToken": this.options.csrfToken() },
+    };
+  }
+
+  private refuse(id: number, status: number, reason: string): void {
+    const head: RefusedHead = { type: "refused", id, status, reason };
+    this.emit(head);
+  }
+
+  private emit(head: Head): void {
+    this.pass(JSON.stringify(head));
+  }
+
+  private pass(data: Data): void {
+    this.onmessage?.({ data } as MessageEvent<Data>);
+  }
+
+  private end(code: number): void {
+    for (const source of this.sources) {
+      source.close();
+    }
+    this.sources.clear();
+    this.onclose?.({ code, reason: "", wasClean: code === 1000 } as CloseEvent);
+  }
+}
+
+function overHttp(uri: string): string {
+  return uri.replace(/^ws/, "http");
+}
+
+/** Return the address without where to begin. */
+function bare(uri: string): string {
+  const [path = "", query = ""] = uri.split("?");
+  const pairs = query.split("&").filter((pair) => pair && !/^(since|from)=/.test(pair));
+  return withQuery(path, pairs);
+}
+
+/** Return Django's token from its cookie; empty if there is none. */
+export function tokenOfCookie(): string {
+  const cookies = typeof document === "undefined" ? "" : document.cookie;
+  const found = /(?:^|;\s*)csrftoken=([^;]*)/.exec(cookies);
+  return found?.[1] ? decodeURIComponent(found[1]) : "";
+}

@@ -1,0 +1,332 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { connect, Socket, type SocketOptions } from "../src/socket";
+import type { Subscription, SubscriptionOptions } from "../src/subscription";
+import { FakeEvents, FakeSocket, makeWorld, reconnect, type World } from "./fakes";
+
+const granted = (position: string, recovered?: boolean) => ({
+  "broadcast:foo": { position, recovered },
+});
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  FakeSocket.failing = false;
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+function makeSocket(options: SocketOptions = {}): World & { socket: Socket } {
+  const world = makeWorld();
+  return { ...world, socket: new Socket("ws://test/ws/", options, world.environment) };
+}
+
+/** What a subscription told its page, in order. */
+function follow(
+  socket: Socket,
+  facility = "foo",
+  options: SubscriptionOptions = {},
+): { told: unknown[][]; subscription: Subscription } {
+  const told: unknown[][] = [];
+  const subscription = socket.subscribe(facility, {
+    channels: ["subscribe-broadcast"],
+    onMessage: (data, { channel, position }) => told.push(["message", data, channel, position]),
+    onRecovered: (channels) => told.push(["recovered", ...channels]),
+    onGap: (channel) => told.push(["gap", channel]),
+    onRefused: (reason, refusal) => told.push(["refused", reason, refusal]),
+    onDropped: (message) => told.push(["dropped", message]),
+    ...options,
+  });
+  return { told, subscription };
+}
+
+/** Answer a command as the server does. */
+function answers(command: object | undefined, channels: object, more: object = {}): void {
+  const { id, facility } = command as { id: number; facility: string };
+  const rest = { publishes: [], refused: {}, ...more };
+  FakeSocket.last.says({ type: "subscribed", id, facility, channels, ...rest });
+}
+
+test("nothing connects before the first subscription, whose facility is in the address", () => {
+  const { socket } = makeSocket();
+  expect(FakeSocket.all).toHaveLength(0);
+  follow(socket, "news/a b", { channels: ["subscribe-broadcast", "publish-user"] });
+  expect(FakeSocket.last.uri).toBe(
+    "ws://test/ws/news/a%20b?subscribe-broadcast&publish-user&echo",
+  );
+  expect(FakeSocket.last.protocols).toEqual(["ws4redis.v1"]);
+});
+
+test("other facilities are subscribed over the open socket", () => {
+  const { socket } = makeSocket();
+  const foo = follow(socket);
+  const bar = follow(socket, "bar");
+  FakeSocket.last.welcomes(granted("a:1"));
+  const late = follow(socket, "late");
+  const commands = FakeSocket.last.commands;
+  expect(commands.map(({ type, facility }) => [type, facility])).toEqual([
+    ["subscribe", "bar"],
+    ["subscribe", "late"],
+  ]);
+  answers(commands[0], { "broadcast:bar": { position: "b:1" } });
+  answers(commands[1], { "broadcast:late": {} });
+  FakeSocket.last.delivers("1", "a:2");
+  FakeSocket.last.delivers("2", "b:2", { channel: "broadcast:bar" });
+  FakeSocket.last.delivers("3", undefined, { channel: "broadcast:late" });
+  expect([foo.told, bar.told, late.told]).toEqual([
+    [["message", "1", "broadcast:foo", "a:2"]],
+    [["message", "2", "broadcast:bar", "b:2"]],
+    [["message", "3", "broadcast:late", undefined]],
+  ]);
+  expect(FakeSocket.all).toHaveLength(1);
+});
+
+test("after a reconnect each facility goes on from where it was", () => {
+  const { socket } = makeSocket();
+  const foo = follow(socket);
+  const bar = follow(socket, "bar");
+  FakeSocket.last.welcomes(granted("a:1"));
+  answers(FakeSocket.last.commands[0], { "broadcast:bar": { position: "b:1" } });
+  FakeSocket.last.delivers("2", "b:2", { channel: "broadcast:bar" });
+  reconnect();
+  expect(FakeSocket.last.query.getAll("since")).toEqual(["broadcast:foo@a:1"]);
+  FakeSocket.last.welcomes(granted("a:1", true));
+  const [command] = FakeSocket.last.commands;
+  expect(command).toMatchObject({ facility: "bar", since: { "broadcast:bar": "b:2" } });
+  answers(command, { "broadcast:bar": { position: "c:1", recovered: false } });
+  expect([foo.told, bar.told.slice(1)]).toEqual([
+    [["recovered", "broadcast:foo"]],
+    [["gap", "broadcast:bar"]],
+  ]);
+});
+
+test("the answer can be awaited, and so can a refusal", async () => {
+  const { socket } = makeSocket();
+  const foo = follow(socket, "foo", { channels: ["subscribe-broadcast", "subscribe-user"] });
+  const bar = follow(socket, "bar");
+  const refused = { "subscribe-user": "nobody is logged in" };
+  FakeSocket.last.welcomes(granted("a:1"), { publishes: ["user:john:foo"], refused });
+  expect(await foo.subscription.ready).toEqual({
+    channels: ["broadcast:foo"],
+    publishes: ["user:john:foo"],
+    refused,
+  });
+  expect(foo.told).toEqual([["refused", "nobody is logged in", { flag: "subscribe-user" }]]);
+  const [command] = FakeSocket.last.commands;
+  FakeSocket.last.says({ type: "refused", id: command?.["id"], status: 403, reason: "No." });
+  await expect(bar.subscription.ready).rejects.toThrow("No.");
+  expect(bar.told).toEqual([["refused", "No.", { status: 403 }]]);
+  reconnect().welcomes(granted("a:1", true));
+  expect(FakeSocket.last.commands).toEqual([]);
+});
+
+test("a refusal for a while is no end", () => {
+  const { socket } = makeSocket();
+  follow(socket);
+  const bar = follow(socket, "bar");
+  FakeSocket.last.welcomes(granted("a:1"));
+  const [command] = FakeSocket.last.commands;
+  FakeSocket.last.says({ type: "refused", id: command?.["id"], status: 503, reason: "Later." });
+  vi.advanceTimersByTime(4000);
+  const again = FakeSocket.last.commands[1];
+  expect(again).toMatchObject({ type: "subscribe", facility: "bar" });
+  answers(again, { "broadcast:bar": {} });
+  FakeSocket.last.delivers("1", undefined, { channel: "broadcast:bar" });
+  expect(bar.told).toEqual([["message", "1", "broadcast:bar", undefined]]);
+});
+
+test("a facility that is refused in the address does not keep the others from connecting", () => {
+  const { socket } = makeSocket();
+  follow(socket, "refused");
+  follow(socket, "foo");
+  expect(FakeSocket.last.uri).toContain("/ws/refused?");
+  expect(reconnect().uri).toContain("/ws/foo?");
+});
+
+test("messages wait for the answer, up to a bound", () => {
+  const { socket } = makeSocket();
+  const { subscription, told } = follow(socket, "foo", { maxQueue: 2 });
+  expect(["1", "2", "3"].map((text) => subscription.publish(text))).toEqual([true, true, false]);
+  expect(told).toEqual([["dropped", "3"]]);
+  FakeSocket.last.welcomes(granted("a:1"), { publishes: ["broadcast:foo"] });
+  subscription.publish("4");
+  expect(FakeSocket.last.sent.map((frame) => String(frame).split("\n")[1])).toEqual(["1", "2", "4"]);
+});
+
+test("own messages reach other subscriptions, and oneself only with echo", () => {
+  const { socket } = makeSocket();
+  const one = follow(socket);
+  const other = follow(socket);
+  const echoing = follow(socket, "foo", { echo: true });
+  FakeSocket.last.welcomes(granted("a:1"), { publishes: ["broadcast:foo"] });
+  one.subscription.publish("mine");
+  FakeSocket.last.delivers("mine", "a:2");
+  expect([one, other, echoing].map(({ told }) => told.length)).toEqual([0, 1, 1]);
+});
+
+test("a refused message is told to who published it", () => {
+  const { socket } = makeSocket();
+  const one = follow(socket);
+  const other = follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  one.subscription.publish("x");
+  const { id } = FakeSocket.last.commands[0] as { id: number };
+  FakeSocket.last.says({ type: "refused", id, status: 403, reason: "Not here." });
+  expect([one.told, other.told]).toEqual([[["refused", "Not here.", { status: 403 }]], []]);
+});
+
+test("a second subscription of a facility asks for nothing twice, and gets the last message", () => {
+  const { socket } = makeSocket();
+  const first = follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  FakeSocket.last.delivers("last", "a:2");
+  const second = follow(socket);
+  FakeSocket.last.delivers("next", "a:3");
+  expect(FakeSocket.last.commands).toEqual([]);
+  expect(first.told).toHaveLength(2);
+  expect(second.told).toEqual([
+    ["message", "last", "broadcast:foo", undefined],
+    ["message", "next", "broadcast:foo", "a:3"],
+  ]);
+});
+
+test("a second one that wants more, or comes from further back, makes the first lose nothing", async () => {
+  const token = `${btoa(JSON.stringify({ p: { "broadcast:foo": "a:1" } }))}:time:signature`;
+  const { socket } = makeSocket();
+  const first = follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  FakeSocket.last.delivers("two", "a:2");
+  const channels = ["subscribe-broadcast", "subscribe-user"];
+  const second = follow(socket, "foo", { from: token, channels });
+  await vi.advanceTimersByTimeAsync(0);
+  const [command] = FakeSocket.last.commands;
+  expect(command).toMatchObject({ since: { "broadcast:foo": "a:1" }, channels });
+  FakeSocket.last.delivers("three", "a:3");
+  answers(command, { ...granted("a:1", true), "user:john:foo": {} });
+  FakeSocket.last.delivers("two", "a:2");
+  FakeSocket.last.delivers("three", "a:3");
+  FakeSocket.last.delivers("private", undefined, { channel: "user:john:foo" });
+  expect(first.told.map(([, data]) => data)).toEqual(["two", "three"]);
+  expect(second.told.map(([, data]) => data)).toEqual([
+    "broadcast:foo",
+    "two",
+    "three",
+    "private",
+  ]);
+});
+
+test("a token alone is read by the server", async () => {
+  const { socket } = makeSocket();
+  const token = `${btoa(JSON.stringify({ p: { "broadcast:foo": "a:1" } }))}:time:signature`;
+  follow(socket, "foo", { from: token });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(FakeSocket.last.query.get("from")).toBe(token);
+  expect(FakeSocket.last.query.has("since")).toBe(false);
+  FakeSocket.last.welcomes(granted("a:1", true));
+  expect(reconnect().query.get("from")).toBe(null);
+});
+
+test("who unsubscribes hears nothing more, and without anybody there is no socket", () => {
+  const { socket } = makeSocket();
+  const foo = follow(socket);
+  const bar = follow(socket, "bar");
+  FakeSocket.last.welcomes(granted("a:1"));
+  answers(FakeSocket.last.commands[0], { "broadcast:bar": {} });
+  foo.subscription.unsubscribe();
+  FakeSocket.last.delivers("late", "a:2");
+  expect(foo.told).toEqual([]);
+  expect(foo.subscription.publish("late")).toBe(false);
+  expect(FakeSocket.last.commands[1]).toMatchObject({ type: "unsubscribe", facility: "foo" });
+  bar.subscription.unsubscribe();
+  expect(FakeSocket.last.closing).toBe(true);
+  follow(socket);
+  expect(FakeSocket.all).toHaveLength(2);
+});
+
+test("close() is for good", async () => {
+  const states: string[] = [];
+  const { socket } = makeSocket({ onState: (state) => states.push(state) });
+  const { subscription } = follow(socket);
+  socket.close();
+  await expect(subscription.ready).rejects.toThrow("unsubscribed");
+  await expect(socket.subscribe("foo").ready).rejects.toThrow("closed");
+  vi.advanceTimersByTime(120_000);
+  expect([FakeSocket.all.length, socket.state, states.slice(-1)]).toEqual([1, "closed", ["closed"]]);
+});
+
+test("a server that closes for good ends all subscriptions", async () => {
+  const { socket } = makeSocket();
+  const { subscription, told } = follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  FakeSocket.last.ends(4501);
+  vi.advanceTimersByTime(120_000);
+  expect([FakeSocket.all.length, socket.state]).toEqual([1, "closed"]);
+  expect(subscription.publish("late")).toBe(false);
+  expect(told).toEqual([["dropped", "late"]]);
+});
+
+test("an old server has one facility, and raw messages", async () => {
+  const { socket } = makeSocket({ protocols: "own" });
+  const foo = follow(socket);
+  const bar = follow(socket, "bar");
+  FakeSocket.last.opens("own");
+  FakeSocket.last.receives("raw");
+  foo.subscription.publish("hi");
+  expect(foo.told).toEqual([["message", "raw", "", undefined]]);
+  expect(FakeSocket.last.sent).toEqual(["hi"]);
+  expect(bar.told).toMatchObject([["refused", expect.stringContaining("v1"), { status: 501 }]]);
+});
+
+test("where websockets do not get through, each facility has its own stream", async () => {
+  const { socket, posted } = makeSocket();
+  follow(socket);
+  const bar = follow(socket, "bar", { channels: ["subscribe-broadcast", "publish-broadcast"] });
+  const dead = follow(socket, "dead");
+  while (!FakeEvents.all.length) {
+    FakeSocket.last.ends();
+    vi.advanceTimersToNextTimer();
+  }
+  const first = FakeEvents.last.uri.includes("/foo?") ? "foo" : "other";
+  expect(first).toBe("foo");
+  FakeEvents.last.welcomes(granted("a:1"));
+  const [, barEvents, deadEvents] = FakeEvents.all;
+  expect(barEvents?.uri).toBe(
+    "http://test/ws/bar?subscribe-broadcast&publish-broadcast&echo",
+  );
+  barEvents?.welcomes({ "broadcast:bar": {} }, { facility: "bar" });
+  barEvents?.delivers("1", undefined, { channel: "broadcast:bar" });
+  deadEvents?.fails(2);
+  bar.subscription.publish("posted");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(bar.told).toEqual([["message", "1", "broadcast:bar", undefined]]);
+  expect(dead.told).toMatchObject([["refused", expect.any(String), { status: 403 }]]);
+  expect(posted.map(({ uri }) => uri)).toEqual([barEvents?.uri]);
+  bar.subscription.unsubscribe();
+  expect(barEvents?.readyState).toBe(2);
+});
+
+test("an error in a callback is reported and breaks nothing", () => {
+  const { socket, reported } = makeSocket();
+  const onMessage = () => {
+    throw new Error("bug in the page");
+  };
+  follow(socket, "foo", { onMessage });
+  const other = follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  FakeSocket.last.delivers("1", "a:2");
+  expect([reported.length, other.told.length]).toEqual([1, 1]);
+});
+
+test("connect() takes an address or what a page says", () => {
+  vi.stubGlobal("WebSocket", FakeSocket);
+  makeWorld();
+  const page = { uri: "ws://test/ws/", facility: "foo", channels: ["subscribe-user"] };
+  const socket = connect({ ...page, from: "", heartbeat: "--beat--" });
+  socket.subscribe({ ...page, from: "", heartbeat: "--beat--" });
+  expect(FakeSocket.last.uri).toBe("ws://test/ws/foo?subscribe-user&echo");
+  FakeSocket.last.welcomes();
+  vi.advanceTimersByTime(5000);
+  expect(FakeSocket.last.sent).toEqual(["--beat--"]);
+  expect(() => connect("")).toThrow("No address");
+});

@@ -1,0 +1,150 @@
+"""The faults, and how large each of them is in the table."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from tests.losses.scene import Row, Scene
+from tests.waiting import wait_for
+
+NOWHERE = ("127.0.0.1", "1")
+
+
+def cut_link(scene: Scene) -> None:
+    """The site's link to Redis is cut for a while; others go on publishing."""
+    scene.network.refuse()
+    scene.network.cut()
+    scene.publish_for(scene.row.seconds)
+    scene.network.allow()
+
+
+def restart(scene: Scene) -> None:
+    """Redis dies and starts again, with what it wrote down."""
+    scene.redis.stop(signal.SIGKILL)
+    scene.start_redis()
+
+
+def fail_over(scene: Scene) -> None:
+    """The replica takes over, once it has everything."""
+    with scene.redis.client() as master:
+        # As FAILOVER does it.
+        master.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+        wait_for(lambda: _offset(scene, scene.replica) == _offset(scene, scene.redis))
+    _promote(scene)
+
+
+def fail_over_behind(scene: Scene) -> None:
+    """The replica takes over, and has nothing of the last moments."""
+    with scene.replica.client() as replica:
+        replica.execute_command("REPLICAOF", *NOWHERE)
+    scene.publish_for(scene.row.seconds)
+    _promote(scene)
+
+
+def _offset(scene: Scene, redis: Any) -> int:
+    return int(scene.replication(redis)["master_repl_offset"])
+
+
+def _promote(scene: Scene) -> None:
+    scene.network.path = scene.replica.path
+    scene.redis.stop(signal.SIGKILL)
+    with scene.replica.client() as replica:
+        replica.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def kill_worker(scene: Scene) -> None:
+    """One process of several is gone at once, with all its websockets."""
+    connects = [state["connects"] for state in scene.ask_all()]
+    # One of them may have taken all clients.
+    max(scene.site.workers(), key=lambda one: len(one.net_connections("tcp"))).kill()
+    wait_for(
+        lambda: all(
+            state["connects"] > before
+            for state, before in zip(scene.ask_all(), connects, strict=True)
+        )
+    )
+
+
+def deploy(scene: Scene) -> None:
+    """Other processes take the place of all that run."""
+    scene.site.reload()
+    scene.wait_for_clients(lambda state: state["fewest_connects"] > 1)
+
+
+def suspend(scene: Scene) -> None:
+    """The clients stand still, as on a computer that sleeps."""
+    scene.signal_all(signal.SIGSTOP)
+    try:
+        scene.publish_for(scene.row.seconds)
+    finally:
+        scene.signal_all(signal.SIGCONT)
+
+
+def lag(scene: Scene) -> None:
+    """The clients do not read, until much more is published than anybody keeps for them."""
+    scene.ask_all("pause")
+    scene.publish_for(scene.row.seconds)
+    scene.ask_all("resume")
+
+
+def nothing(scene: Scene) -> None:
+    """Messages are published, that is all."""
+    scene.publish_for(scene.row.seconds)
+
+
+ROWS = (
+    Row(name="link", title="the link to Redis is cut for 2 s", fault=cut_link),
+    Row(
+        name="restart",
+        title="Redis restarts, with its data",
+        fault=restart,
+        redis=("--appendonly", "yes", "--appendfsync", "always"),
+    ),
+    Row(name="empty", title="Redis restarts, without its data", fault=restart, is_gone=True),
+    Row(
+        name="failover",
+        title="a replica takes over that has everything",
+        fault=fail_over,
+        has_replica=True,
+    ),
+    Row(
+        name="behind",
+        title="a replica takes over that lacks the last 2 s",
+        fault=fail_over_behind,
+        has_replica=True,
+        is_gone=True,
+    ),
+    Row(name="kill", title="`kill -9` of one worker", fault=kill_worker),
+    Row(
+        name="deploy",
+        title="graceful deploy with 1000 clients",
+        fault=deploy,
+        clients=1000,
+        rate=2.0,
+    ),
+    Row(
+        name="suspend",
+        title="clients are suspended for 10 s",
+        fault=suspend,
+        seconds=10.0,
+    ),
+    Row(
+        name="slow",
+        title="clients do not read for 10 s",
+        fault=lag,
+        seconds=10.0,
+        clients=10,
+        size=16_384,
+        settings={"WS4REDIS_OUTBOX_SIZE": 2**16},
+        is_slow=True,
+    ),
+    Row(
+        name="rate",
+        title="two publishers, 250 messages a second each, for a minute",
+        fault=nothing,
+        seconds=60.0,
+        clients=4,
+        rate=250.0,
+    ),
+)
