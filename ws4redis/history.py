@@ -48,6 +48,21 @@ class Position(NamedTuple):
             return None
         return cls(epoch, int(offset))
 
+    @property
+    def is_beginning(self) -> bool:
+        """Whether nothing was published before it."""
+        return self.epoch.startswith("*")
+
+    def is_at(self, other: Position) -> bool:
+        """Return whether nothing lies between this position and another one."""
+        return self == other or (self.is_beginning and other.is_beginning)
+
+    def is_just_before(self, other: Position) -> bool:
+        """Return whether another position is that of the next message."""
+        if self.is_beginning:
+            return other.offset == 1
+        return self.epoch == other.epoch and self.offset + 1 == other.offset
+
 
 NOWHERE = Position("", 0)
 """A position that no channel ever had."""
@@ -138,8 +153,7 @@ class Histories:
             retention: What is kept of it.
             time: Microseconds since 1970, by the clock of Redis.
         """
-        arguments = (time, retention.length, retention.expire)
-        return Call(LOCATE, self._keys(name)[:2], arguments)
+        return Call(LOCATE, self._keys(name)[:2], (time, retention.length, retention.expire))
 
     def _expire(self, name: str) -> int:
         retention = self.retention(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,12 +99,13 @@ def test_a_welcome_says_what_is_subscribed_and_where_it_begins(
 ) -> None:
     name = f"kept-{facility}"
     _, empty = join(f"{name}?{ALL}")
-    position = empty["channels"][f"broadcast:{name}"]["position"]
-    assert re.fullmatch(r"\*\d+:0", position)
+    place = empty["channels"][f"broadcast:{name}"].pop("position")
+    assert place.startswith("*")
+    assert place.endswith(":0")
     assert empty == {
         "type": "welcome",
         "facility": name,
-        "channels": {f"broadcast:{name}": {"position": position}},
+        "channels": {f"broadcast:{name}": {}},
         "publishes": [f"broadcast:{name}"],
         "refused": {},
     }
@@ -369,7 +369,7 @@ def test_a_lost_link_is_a_gap_only_where_nothing_is_kept(
         own_redis.stop()
         own_redis.start()
         gap = clients[kept].head()
-        assert re.fullmatch(r"\*\d+:0", gap.pop("position"))
+        assert gap.pop("position").endswith(":0")
         assert gap == {"type": "gap", "channel": f"broadcast:{kept}"}
         wait_for(lambda: redis.publish(f"broadcast:{kept}", "anybody?"))
         publish(kept, "new")

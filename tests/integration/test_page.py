@@ -43,7 +43,12 @@ SETTINGS = {
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ],
     "TEMPLATES": [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
-    "WS4REDIS_HISTORY": {"few/*": {"length": 1}, "page*": {}},
+    "WS4REDIS_HISTORY": {
+        "few/*": {"length": 1},
+        "short/*": {"expire": 60},
+        "ever/*": {"expire": None},
+        "page*": {},
+    },
 }
 
 pytestmark = pytest.mark.usefixtures("site")
@@ -213,8 +218,11 @@ def test_nothing_is_missed_of_a_channel_on_which_nothing_was_published(facility:
 
 
 def test_a_view_in_asgi_misses_nothing(facility: str) -> None:
+    async def ask() -> Any:
+        return await AsyncClient().get(f"/race_in_coroutine/{facility}")
+
     publish(facility, "before")
-    response = async_to_sync(AsyncClient().get)(f"/race_in_coroutine/{facility}")
+    response = async_to_sync(ask)()
     publish(facility, "after")
     token = options(response.content.decode())[1]["from"]
     assert missed(token, facility) == [b"between", b"after"]
@@ -442,15 +450,40 @@ def test_a_token_of_something_else_is_none(facility: str) -> None:
     assert page.read(other, facility) is None
 
 
-def test_a_token_lasts_a_day(facility: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def written(seconds_ago: float) -> str:
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Writes a token that is some seconds old."""
+
+    def write(seconds: float, facility: str) -> str:
         with monkeypatch.context() as patch:
-            then = time.time() - seconds_ago
+            then = time.time() - seconds
             patch.setattr(signing.time, "time", lambda: then)
             return page.token(RequestFactory().get("/"), facility, ["subscribe-broadcast"])
 
-    assert page.read(written(86_000), facility) is not None
-    assert page.read(written(87_000), facility) is None
+    return write
+
+
+def test_a_token_lasts_a_day(facility: str, written: Any) -> None:
+    publish(facility, "before")
+    assert page.read(written(86_000, facility), facility)
+    assert page.read(written(87_000, facility), facility) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "age", "is_known"),
+    [
+        ("short", 50, True),
+        ("short", 70, False),
+        ("ever", 86_000, True),
+    ],
+)
+def test_an_empty_channel_is_known_as_such_for_as_long_as_messages_would_be_kept(
+    kind: str, age: float, is_known: bool, facility: str, written: Any
+) -> None:
+    name = f"{kind}/{facility}"
+    assert bool(page.read(written(age, name), name)) == is_known
+    publish(name, "before")
+    assert page.read(written(age, name), name)
 
 
 def test_pages_are_rendered_while_redis_is_away(

@@ -1,7 +1,7 @@
 -- Finds where a channel was at a point of time.
 -- KEYS: stream, positions
--- ARGV: microseconds since 1970, as the TIME of this Redis tells them; length of the stream, seconds
---       for which it is kept (0: for ever)
+-- ARGV: microseconds since 1970, as the TIME of this Redis tells them; length of the stream, and
+--       seconds for which it is kept (0: for ever)
 -- Returns: the position of the last message before; that of read.lua if nothing was published; if
 --          messages since then may be gone, a position since which no reader gets everything
 local PAGE = 50
