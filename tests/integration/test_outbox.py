@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -346,24 +346,29 @@ def publishing(redis_server: RedisServer, database: str, facility: Facility) -> 
 
 
 @contextmanager
-def undeletable(database: str) -> Iterator[None]:
-    """Let nobody delete a durable message; who tries meanwhile, waits, and is gone in the end."""
+def undeletable(database: str) -> Iterator[Callable[[], object]]:
+    """Let nobody delete a durable message; what is called waits until somebody tries to."""
     connection = connections[database]
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
+            # Nobody sees who waits; but a process that is dead does not go on to wait.
             cursor.execute("BEGIN IMMEDIATE")
-            yield
+            yield lambda: None
             cursor.execute("ROLLBACK")
             return
         with transaction.atomic(using=database):
             cursor.execute(f"SELECT * FROM {TABLE} FOR UPDATE")
-            yield
-            # The server does not notice that its client was killed while it waits for a lock.
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-                " WHERE wait_event_type = 'Lock'"
-            )
-            assert cursor.fetchall() == [(True,)]
+            yield lambda: wait_for(lambda: waiting(cursor))
+            # The server does not notice that the client is dead for which it waits.
+            (pid,) = waiting(cursor)
+            cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+
+
+def waiting(cursor: Any) -> list[int]:
+    """Return the processes of PostgreSQL that wait for a lock."""
+    cursor.execute("SELECT pg_stat_clear_snapshot()")
+    cursor.execute("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    return [pid for (pid,) in cursor.fetchall()]
 
 
 def test_a_process_that_is_told_to_goes_on_and_leaves_nothing(
@@ -391,10 +396,14 @@ def test_killed_between_commit_and_publish(
 def test_killed_between_publish_and_delete(
     database: str, facility: Facility, redis_server: RedisServer
 ) -> None:
-    with publishing(redis_server, database, facility) as process, undeletable(database):
+    with (
+        publishing(redis_server, database, facility) as process,
+        undeletable(database) as await_deletion,
+    ):
         process.stdin.write(b"\n")
         process.stdin.flush()
         wait_for(facility.payloads)
+        await_deletion()
         process.kill()
         process.wait(PATIENCE)
     assert rows(database).count() == 1
