@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from django.core import signing
 
 from ws4redis.audiences import SELF, Unresolved
-from ws4redis.channels import Audience
 from ws4redis.conf import get_histories, get_settings, load_callable
 from ws4redis.context_processors import websocket_uri
 from ws4redis.exceptions import BusError
@@ -179,27 +178,7 @@ def read(token: str, facility: str) -> dict[str, Position] | None:
     if content["f"] != facility:
         return None
     parsed = ((name, Position.parse(text)) for name, text in content["p"].items())
-    return {
-        name: position
-        for name, position in parsed
-        if position is not None and (position.epoch != "*" or _is_fresh(token, facility, name))
-    }
-
-
-def _is_fresh(token: str, facility: str, name: str) -> bool:
-    """Return whether a channel without a message would still know of one that came since then.
-
-    Messages and positions may have come and expired, and others after them look like the first.
-    """
-    audience = Audience(name.partition(":")[0])
-    retention = get_histories().retention(get_settings().namespace.name(audience, facility, "any"))
-    if retention is None or retention.expire == 0:
-        return True
-    try:
-        signing.loads(token, salt=SALT, max_age=retention.expire)
-    except signing.SignatureExpired:
-        return False
-    return True
+    return {name: position for name, position in parsed if position is not None}
 
 
 def options(request: Any, facility: str, flags: Sequence[str]) -> dict[str, Any]:

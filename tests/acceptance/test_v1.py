@@ -99,10 +99,13 @@ def test_a_welcome_says_what_is_subscribed_and_where_it_begins(
 ) -> None:
     name = f"kept-{facility}"
     _, empty = join(f"{name}?{ALL}")
+    place = empty["channels"][f"broadcast:{name}"].pop("position")
+    assert place.startswith("*")
+    assert place.endswith(":0")
     assert empty == {
         "type": "welcome",
         "facility": name,
-        "channels": {f"broadcast:{name}": {"position": "*:0"}},
+        "channels": {f"broadcast:{name}": {}},
         "publishes": [f"broadcast:{name}"],
         "refused": {},
     }
@@ -237,9 +240,9 @@ def test_own_messages_come_back_only_with_echo(join: Any, facility: str) -> None
     assert loud.read()[1] == "loud"
     assert quiet.read()[1] == "loud"
     quiet.say("publish", b"\xfe", facility=facility)
+    assert loud.read()[1] == b"\xfe"
     loud.say("publish", "end", facility=facility)
-    assert quiet.read()[1] == "end"
-    assert [loud.read()[1] for _ in range(2)] == [b"\xfe", "end"]
+    assert quiet.read()[1] == loud.read()[1] == "end"
 
 
 def test_each_facility_is_decided_by_the_policy(join: Any, facility: str) -> None:
@@ -366,7 +369,8 @@ def test_a_lost_link_is_a_gap_only_where_nothing_is_kept(
         own_redis.stop()
         own_redis.start()
         gap = clients[kept].head()
-        assert gap == {"type": "gap", "channel": f"broadcast:{kept}", "position": "*:0"}
+        assert gap.pop("position").endswith(":0")
+        assert gap == {"type": "gap", "channel": f"broadcast:{kept}"}
         wait_for(lambda: redis.publish(f"broadcast:{kept}", "anybody?"))
         publish(kept, "new")
         assert [clients[kept].read()[1] for _ in range(2)] == ["anybody?", "new"]
