@@ -254,6 +254,22 @@ def test_a_facility_that_lost_its_history_gets_its_messages(
     assert not rows(database).exists()
 
 
+def test_of_several_channels_those_that_got_it_do_not_get_it_again(
+    database: str, redis_client: redis.Redis
+) -> None:
+    facility = f"outbox{next(_numbers)}"
+    redis_client.set(f"ws4redis:positions:user:b:{facility}", "foreign")
+    publisher = RedisPublisher(facility=facility, users=["a", "b", "c"])
+    publisher.publish_message("x", durable=True, using=database)
+    (row,) = rows(database)
+    assert row.channels == [f"user:{user}:{facility}" for user in "abc"]
+    redis_client.delete(f"ws4redis:positions:user:b:{facility}")
+    assert relay_once(database, grace=0) == 1
+    for user in "abc":
+        entries = redis_client.xrange(f"ws4redis:stream:user:{user}:{facility}")
+        assert [fields[b"d"] for _, fields in entries] == [b"x"]
+
+
 # Several relays
 
 
