@@ -665,3 +665,40 @@ def restarted(server: Server, meanwhile: Callable[[], object]) -> Callable[[], o
     meanwhile()
     again = subprocess.Popen(process.args, env=environment, cwd=ROOT)
     return lambda: end(again, signal.SIGINT)
+
+
+CLIENT = """
+window.got = []
+window.ws = WS4Redis({
+    uri: "ws://%s/ws/%s?subscribe-broadcast&publish-broadcast&echo",
+    recover: true,
+    minDelay: 1,
+    receive_message: (message) => got.push(message),
+    connected: () => { window.is_connected = true },
+})
+null
+"""
+
+
+def test_the_client_does_without_a_websocket_where_none_gets_through(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str
+) -> None:
+    name = f"kept{facility}"
+    no_websockets = {"proxy_set_header Upgrade $http_upgrade;": 'proxy_set_header Upgrade "";'}
+    with (
+        serving("nginx-upgrade", tmp_path, redis_server.url, no_websockets, **SETTINGS) as server,
+        sync_playwright() as playwright,
+        closing(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser,
+    ):
+        page = browser.new_page()
+        page.goto(server.page)
+        page.context.add_cookies([{"name": "csrftoken", "value": TOKEN, "url": server.page}])
+        page.add_script_tag(path=ROOT / "ws4redis" / "static" / "js" / "ws4redis.js")
+        page.evaluate(CLIENT % (server.host, name))
+        page.wait_for_function("window.is_connected")
+        publish(name, "one\r\ntwo")
+        page.wait_for_function("got.length == 1")
+        page.evaluate("ws.send_message('from the page')")
+        page.wait_for_function("got.length == 2")
+        assert page.evaluate("got") == ["one\r\ntwo", "from the page"]
+        assert "Traceback" not in server.log
