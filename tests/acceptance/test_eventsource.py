@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import signal
 import subprocess
 import threading
@@ -560,6 +561,49 @@ def test_a_post_goes_through_the_subscriber_of_the_site(
         assert "secret detail" in server.log
         assert post(server, address, b"users:") == 204
         assert bodies(stream, 1)[0].startswith("users: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "expected"),
+    [
+        ("Welcoming", "{}?subscribe-broadcast", ["welcome, N users", "live"]),
+        ("Additional", "{}?subscribe-broadcast&subscribe-weather", ["live"]),
+        ("Translating", "{}?subscribe-broadcast", ["LIVE"]),
+    ],
+)
+def test_a_stream_goes_through_the_subscriber_of_the_site(
+    name: str,
+    address: str,
+    expected: list[str],
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    facility: str,
+    open_stream: Open,
+) -> None:
+    own = {"WS4REDIS_SUBSCRIBER": f"tests.subscribers.{name}"}
+    with serving("serve", tmp_path, redis_server.url, **own) as server:
+        stream = open_stream(server, address.format(facility))
+        stream.next("welcome")
+        publish(facility, "live")
+        got = [re.sub("[0-9]+", "N", text) for text in bodies(stream, len(expected))]
+        assert got == expected
+
+
+def test_a_subscriber_is_given_up_after_a_post(
+    tmp_path: Path, own_redis: RedisServer, users: Any, facility: str
+) -> None:
+    own = {"WS4REDIS_SUBSCRIBER": "tests.subscribers.Releasing"}
+    with (
+        serving("serve", tmp_path, own_redis.url, **own) as server,
+        own_redis.client() as redis_client,
+    ):
+        assert post(server, f"{facility}?publish-broadcast&subscribe-broadcast") == 204
+        assert redis_client.lrange("released", 0, -1) == [f"broadcast:{facility}".encode()]
+        # Without a channel it fails, and what is published stays so.
+        assert post(server, f"{facility}?publish-broadcast", b"published") == 204
+        assert redis_client.get(f"broadcast:{facility}") == b"published"
+        assert "Releasing.release failed" in server.log
 
 
 @pytest.mark.parametrize("kind", ["serve", "gunicorn-gthread"])

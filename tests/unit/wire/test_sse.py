@@ -70,3 +70,13 @@ def test_what_is_no_place_is_refused(header: str) -> None:
 )
 def test_a_stream_is_asked_for_by_its_name(header: str, expected: bool) -> None:
     assert accepts(header) is expected
+
+
+@given(st.text())
+def test_any_header_is_understood_or_refused(header: str) -> None:
+    try:
+        positions = decode_places(header)
+    except HandshakeError as refused:
+        assert refused.status == 400
+    else:
+        assert all(isinstance(name, str) and name for name in positions)
