@@ -42,12 +42,26 @@ GOOD = {"Cookie": f"csrftoken={TOKEN}", "X-CSRFToken": TOKEN}
 Open = Callable[..., EventSource]
 
 
+@contextmanager
+def running(
+    kind: str,
+    directory: Path,
+    redis_url: str,
+    changes: dict[str, str] | None = None,
+    **settings: Any,
+) -> Iterator[Server]:
+    """Run a server that does not wait long in the end: the clients here don't close in answer."""
+    quick = {"WS4REDIS_DRAIN_TIME": 0.5}
+    with serving(kind, directory, redis_url, changes, **quick, **settings) as server:
+        yield server
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def door(
     request: pytest.FixtureRequest, directory: Path, redis_server: RedisServer, users: Any
 ) -> Iterator[Server]:
-    with serving(request.param, directory, redis_server.url, **SETTINGS) as running:
-        yield running
+    with running(request.param, directory, redis_server.url, **SETTINGS) as server:
+        yield server
 
 
 @pytest.fixture
@@ -250,7 +264,7 @@ def test_a_refusal_is_an_answer(door: Server, facility: str, name: str) -> None:
 def test_a_stream_takes_a_place_until_it_ends(
     directory: Path, redis_server: RedisServer, users: Any, facility: str, open_stream: Open
 ) -> None:
-    with serving("serve", directory, redis_server.url, WS4REDIS_MAX_CONNECTIONS=2) as server:
+    with running("serve", directory, redis_server.url, WS4REDIS_MAX_CONNECTIONS=2) as server:
         address = f"{facility}?subscribe-broadcast"
         streams = [open_stream(server, address) for _ in range(2)]
         for stream in streams:
@@ -386,8 +400,8 @@ def test_nothing_is_lost_when_the_server_is_killed(
     address = f"{name}?subscribe-broadcast"
     history = {"WS4REDIS_HISTORY": {"kept*": {"length": 100_000}}}
     with (
-        serving(kind, tmp_path, redis_server.url, **history) as doomed,
-        serving(other, tmp_path, redis_server.url, **history) as heir,
+        running(kind, tmp_path, redis_server.url, **history) as doomed,
+        running(other, tmp_path, redis_server.url, **history) as heir,
         override_settings(**history),
         publishing(name) as published,
     ):
@@ -445,7 +459,7 @@ def test_heartbeats_and_pings_are_comments(
     facility: str,
     open_stream: Open,
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url, **settings) as server:
+    with running(kind, tmp_path, redis_server.url, **settings) as server:
         stream = open_stream(server, f"{facility}?subscribe-broadcast")
         stream.next("welcome")
         for _ in range(4):
@@ -464,7 +478,7 @@ def test_the_end_of_the_server_is_told(
     facility: str,
     open_stream: Open,
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url) as server:
+    with running(kind, tmp_path, redis_server.url) as server:
         stream = open_stream(server, f"{facility}?subscribe-broadcast")
         stream.next("welcome")
         server.process.send_signal(signal.SIGTERM)
@@ -500,7 +514,7 @@ def test_a_slow_reader_is_given_up(
     facility: str,
     open_stream: Open,
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url, WS4REDIS_OUTBOX_SIZE=2**15) as server:
+    with running(kind, tmp_path, redis_server.url, WS4REDIS_OUTBOX_SIZE=2**15) as server:
         address = f"{facility}?subscribe-broadcast"
         lazy = open_stream(server, address, receive_buffer=2048)
         quick = open_stream(server, address)
@@ -521,7 +535,7 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
     tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_stream: Open
 ) -> None:
     settings = {"WS4REDIS_PING_INTERVAL": 0.5, "WS4REDIS_MAX_CONNECTIONS": 1}
-    with serving("serve", tmp_path, redis_server.url, **settings) as server:
+    with running("serve", tmp_path, redis_server.url, **settings) as server:
         address = f"{facility}?subscribe-broadcast"
         silent = open_stream(server, address, receive_buffer=2048)
         silent.next("welcome")
@@ -535,7 +549,7 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
 def test_a_loss_of_the_link_to_redis_is_told(
     tmp_path: Path, own_redis: RedisServer, users: Any, facility: str, open_stream: Open
 ) -> None:
-    with serving("serve", tmp_path, own_redis.url, **SETTINGS) as server:
+    with running("serve", tmp_path, own_redis.url, **SETTINGS) as server:
         address = f"{facility}?subscribe-broadcast&publish-broadcast"
         stream = open_stream(server, address)
         stream.next("welcome")
@@ -553,7 +567,7 @@ def test_a_post_goes_through_the_subscriber_of_the_site(
     tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_stream: Open
 ) -> None:
     own = {"WS4REDIS_SUBSCRIBER": "tests.subscribers.Counting"}
-    with serving("serve", tmp_path, redis_server.url, **own) as server:
+    with running("serve", tmp_path, redis_server.url, **own) as server:
         stream = open_stream(server, f"{facility}?subscribe-broadcast")
         stream.next("welcome")
         address = f"{facility}?publish-broadcast"
@@ -582,7 +596,7 @@ def test_a_stream_goes_through_the_subscriber_of_the_site(
     open_stream: Open,
 ) -> None:
     own = {"WS4REDIS_SUBSCRIBER": f"tests.subscribers.{name}"}
-    with serving("serve", tmp_path, redis_server.url, **own) as server:
+    with running("serve", tmp_path, redis_server.url, **own) as server:
         stream = open_stream(server, address.format(facility))
         stream.next("welcome")
         publish(facility, "live")
@@ -595,7 +609,7 @@ def test_a_subscriber_is_given_up_after_a_post(
 ) -> None:
     own = {"WS4REDIS_SUBSCRIBER": "tests.subscribers.Releasing"}
     with (
-        serving("serve", tmp_path, own_redis.url, **own) as server,
+        running("serve", tmp_path, own_redis.url, **own) as server,
         own_redis.client() as redis_client,
     ):
         assert post(server, f"{facility}?publish-broadcast&subscribe-broadcast") == 204
@@ -610,7 +624,7 @@ def test_a_subscriber_is_given_up_after_a_post(
 def test_who_posts_too_much_is_refused(
     kind: str, tmp_path: Path, redis_server: RedisServer, cookies: Any, facility: str
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url, WS4REDIS_MAX_MESSAGE_RATE=0.01) as server:
+    with running(kind, tmp_path, redis_server.url, WS4REDIS_MAX_MESSAGE_RATE=0.01) as server:
         address = f"{facility}?publish-broadcast"
         wait_for(lambda: post(server, address) == 429)
         # Others are not concerned.
@@ -640,7 +654,7 @@ class Typing:
 def test_a_body_comes_in_time_and_when_it_is_asked_for(
     tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, redis_client: Any
 ) -> None:
-    with serving("serve", tmp_path, redis_server.url, WS4REDIS_HANDSHAKE_TIMEOUT=0.5) as server:
+    with running("serve", tmp_path, redis_server.url, WS4REDIS_HANDSHAKE_TIMEOUT=0.5) as server:
         typing = Typing(server, facility, Content_Length="6", Expect="100-continue")
         assert typing.status() == "HTTP/1.1 100 Continue"
         typing.send(b"one")
@@ -657,7 +671,7 @@ def test_a_body_comes_in_time_and_when_it_is_asked_for(
 def test_a_refused_post_gets_its_answer_while_it_sends(
     tmp_path: Path, redis_server: RedisServer, users: Any, facility: str
 ) -> None:
-    with serving("serve", tmp_path, redis_server.url) as server:
+    with running("serve", tmp_path, redis_server.url) as server:
         body = bytes(8 * 2**20)
         assert post(server, f"{facility}?publish-broadcast", body) == 413
 
@@ -680,7 +694,7 @@ def test_a_browser_comes_back_and_misses_nothing(
 ) -> None:
     name = f"kept{facility}"
     with (
-        serving("runserver", tmp_path, redis_server.url, **HISTORY) as server,
+        running("runserver", tmp_path, redis_server.url, **HISTORY) as server,
         sync_playwright() as playwright,
         closing(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser,
         ExitStack() as stack,
@@ -730,7 +744,7 @@ def test_the_client_does_without_a_websocket_where_none_gets_through(
     name = f"kept{facility}"
     no_websockets = {"proxy_set_header Upgrade $http_upgrade;": 'proxy_set_header Upgrade "";'}
     with (
-        serving("nginx-upgrade", tmp_path, redis_server.url, no_websockets, **SETTINGS) as server,
+        running("nginx-upgrade", tmp_path, redis_server.url, no_websockets, **SETTINGS) as server,
         sync_playwright() as playwright,
         closing(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser,
     ):
