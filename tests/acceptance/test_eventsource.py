@@ -261,18 +261,50 @@ def test_a_refusal_is_an_answer(door: Server, facility: str, name: str) -> None:
     assert refusal(door, address.format(facility), **headers) == status
 
 
+@pytest.mark.parametrize(
+    ("limit", "status"),
+    [("", 503), ("_PER_ADDRESS", 429), ("_PER_USER", 429), ("_PER_SESSION", 429)],
+)
 def test_a_stream_takes_a_place_until_it_ends(
-    directory: Path, redis_server: RedisServer, users: Any, facility: str, open_stream: Open
+    limit: str,
+    status: int,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    cookies: Any,
+    facility: str,
+    open_stream: Open,
 ) -> None:
-    with running("serve", directory, redis_server.url, WS4REDIS_MAX_CONNECTIONS=2) as server:
-        address = f"{facility}?subscribe-broadcast"
-        streams = [open_stream(server, address) for _ in range(2)]
+    settings = {f"WS4REDIS_MAX_CONNECTIONS{limit}": 2}
+    john = cookies["john"]
+    with running("serve", tmp_path, redis_server.url, **settings) as server:
+        address = f"{facility}?subscribe-broadcast&publish-broadcast"
+        streams = [open_stream(server, address, Cookie=john) for _ in range(2)]
         for stream in streams:
             stream.next("welcome")
-        assert refusal(server, address) == 503
+        assert refusal(server, address, Cookie=john) == status
+        # What is posted takes none.
+        assert post(server, address, Cookie=f"{john}; csrftoken={TOKEN}") == 204
         streams[0].close()
-        wait_for(lambda: open_stream(server, address).status == 200)
-        assert refusal(server, address) == 503
+        wait_for(lambda: open_stream(server, address, Cookie=john).status == 200)
+        assert refusal(server, address, Cookie=john) == status
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "status"),
+    [
+        ("WS4REDIS_MAX_CHANNELS", 1, 403),
+        ("WS4REDIS_REFUSE_UNRESOLVED", True, 403),
+        ("WS4REDIS_FACILITY_PATTERN", "[a-z]", 404),
+    ],
+)
+def test_a_limit_of_a_handshake_is_one_of_streams_and_posts(
+    setting: str, value: Any, status: int, tmp_path: Path, redis_server: RedisServer, cookies: Any
+) -> None:
+    with running("serve", tmp_path, redis_server.url, **{setting: value}) as server:
+        cookie = cookies["john"] if setting == "WS4REDIS_MAX_CHANNELS" else ""
+        address = "f00?subscribe-user&publish-broadcast"
+        assert refusal(server, address, Cookie=cookie) == status
+        assert post(server, address, Cookie=f"{cookie}; csrftoken={TOKEN}") == status
 
 
 def test_a_page_of_a_trusted_origin_may_read(door: Server, facility: str) -> None:
