@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import override_settings
+from django.template import Engine, RequestContext
+from django.test import RequestFactory, override_settings
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from tests.acceptance.test_chat import CHROMIUM, FLAGS
@@ -18,6 +19,7 @@ from tests.acceptance.test_serve import Serve, run, serve
 from tests.servers import ROOT, RedisServer, end
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_for
+from ws4redis.page import mark
 from ws4redis.publisher import RedisPublisher
 
 __all__ = ["run"]
@@ -43,13 +45,26 @@ PAGE = """<!DOCTYPE html>
   };
 </script>
 <script type="module">
-  import { connect } from "/client/ws4redis.mjs";
-  window.connect = connect;
+  import { connect, page } from "/client/ws4redis.mjs";
+  Object.assign(window, { connect, page });
 </script>
 """
 RECOVERING = "(uri) => { window.ws = WS4Redis({ uri, recover: true, ...quick, ...callbacks }); }"
 STORING = RECOVERING.replace("recover: true", "recover: true, storage: 'session'")
 RAW = "(uri) => { window.ws = WS4Redis({ uri, ...quick, ...callbacks }); }"
+TAG = """{% load ws4redis %}
+{% ws4redis_socket facility 'subscribe-broadcast' 'publish-broadcast' %}"""
+FROM_PAGE = """(html) => {
+  document.head.insertAdjacentHTML("beforeend", html);
+  const [, facility] = document.querySelector("[id^=ws4redis-]").id.split("ws4redis-");
+  window.ws = new WS4Redis({ ...WS4Redis.page(facility), ...quick, ...callbacks });
+}"""
+SHARED_FROM_PAGE = """(html) => {
+  document.head.insertAdjacentHTML("beforeend", html);
+  const [, facility] = document.querySelector("[id^=ws4redis-]").id.split("ws4redis-");
+  window.socket = connect(page(facility), { shared: true, identity: "john", ...quick });
+  window.subscription = socket.subscribe(page(facility), { onMessage: tell, onGap: callbacks.gap });
+}"""
 SHARED = """([uri, facility]) => {
   window.socket = connect(uri, { shared: true, identity: "john", ...quick });
   window.subscription = socket.subscribe(facility, {
@@ -139,6 +154,14 @@ def visit(context: BrowserContext) -> Page:
 def started(page: Page, script: str, *arguments: Any) -> None:
     page.evaluate(script, *arguments)
     page.wait_for_function("window.ws.is_connected()")
+
+
+def rendered(place: Place, facility: str) -> str:
+    """Return what a template has for a page whose view read its data just now."""
+    request = RequestFactory().get("/", HTTP_HOST=place.host)
+    mark(request)
+    template = Engine(libraries={"ws4redis": "ws4redis.templatetags.ws4redis"}).from_string(TAG)
+    return template.render(RequestContext(request, {"facility": facility}))
 
 
 def publish(facility: str, *numbers: int) -> None:
@@ -280,3 +303,36 @@ def test_tabs_share_one_websocket_and_hand_it_over(
     publish(facility, 4)
     assert told(others[0], "4") == ["1", "2", "4"]
     assert place.handshakes == 2
+
+
+def test_what_comes_between_the_view_and_the_websocket_arrives_once(
+    place: Place, context: BrowserContext, facility: str
+) -> None:
+    publish(facility, 1)
+    html = rendered(place, facility)
+    publish(facility, 2)
+    page = visit(context)
+    started(page, FROM_PAGE, html)
+    place.proxy.cut()
+    publish(facility, 3)
+    messages = [text for text in told(page, "3") if text != "(recovered)"]
+    assert messages == ["2", "3"]
+
+
+def test_a_tab_that_joins_gets_what_came_since_its_view_and_the_others_get_nothing_twice(
+    place: Place, context: BrowserContext, facility: str
+) -> None:
+    publish(facility, 1)
+    first, second = visit(context), visit(context)
+    early = rendered(place, facility)
+    publish(facility, 2)
+    first.evaluate(SHARED_FROM_PAGE, rendered(place, facility))
+    first.evaluate("subscription.ready")
+    publish(facility, 3)
+    told(first, "3")
+    second.evaluate(SHARED_FROM_PAGE, early)
+    told(second, "3")
+    publish(facility, 4)
+    assert told(first, "4") == ["3", "4"]
+    assert told(second, "4") == ["2", "3", "4"]
+    assert place.handshakes == 1
