@@ -110,6 +110,7 @@ test("a browser that gives up without an answer to the offer finds the old serve
   FakeSocket.last.opens();
   FakeSocket.last.receives("raw");
   expect([told, client.state]).toEqual([[["message", "raw", undefined]], "open"]);
+  expect(reconnect().protocols).toBe(undefined);
 });
 
 test("a server that was away is not taken for an old one", () => {
