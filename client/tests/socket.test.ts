@@ -228,6 +228,15 @@ test.each(["a:1", "*:0"])("one that comes from %s has it read from there", async
   expect(FakeSocket.last.commands).toMatchObject([{ since: { "broadcast:foo": position } }]);
 });
 
+test("one that comes from further on does not keep another from the beginning", async () => {
+  const { socket } = makeSocket();
+  follow(socket, "foo", { from: tokenAt("*:0") });
+  follow(socket, "foo", { from: tokenAt("a:1") });
+  await vi.advanceTimersByTimeAsync(0);
+  FakeSocket.last.welcomes(granted("*:0", true));
+  expect(FakeSocket.last.commands).toMatchObject([{ since: { "broadcast:foo": "*:0" } }]);
+});
+
 test("one that comes from the very same place asks for nothing", async () => {
   const { socket } = makeSocket();
   follow(socket);
