@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.template import Engine, RequestContext
 from django.test import RequestFactory, override_settings
+from django.utils.crypto import get_random_string
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from tests.acceptance.test_chat import CHROMIUM, FLAGS
@@ -213,8 +214,10 @@ def test_where_websockets_are_broken_http_does_the_same(
     place: Place, context: BrowserContext, facility: str
 ) -> None:
     place.hides = b"Upgrade:"
+    token = {"name": "csrftoken", "value": get_random_string(32)}
+    context.add_cookies([{**token, "url": f"http://{place.host}"}])
     page = visit(context)
-    started(page, RECOVERING, place.uri(facility))
+    started(page, RECOVERING, place.uri(facility) + "&publish-broadcast&echo")
     publish(facility, 1)
     assert told(page, "1") == ["1"]
     place.kill()
@@ -222,6 +225,8 @@ def test_where_websockets_are_broken_http_does_the_same(
     place.start()
     publish(facility, 3)
     assert told(page, "3") == ["1", "(recovered)", "2", "3"]
+    page.evaluate("ws.send_message('posted')")
+    assert told(page, "posted") == ["1", "(recovered)", "2", "3", "posted"]
     assert place.handshakes == 0
 
 
