@@ -237,6 +237,18 @@ test("what a tab publishes while the connection breaks is sent when it is back",
   expect(FakeSocket.last.sent).toEqual([expect.stringContaining("\nlate")]);
 });
 
+test("a tab that wakes up lets the others wait no longer", async () => {
+  await open();
+  const follower = await open();
+  FakeSocket.last.ends();
+  await settle();
+  expect(follower.socket.state).toBe("waiting");
+  world.wake();
+  await settle();
+  expect(follower.socket.state).toBe("connecting");
+  expect(FakeSocket.all).toHaveLength(2);
+});
+
 test("two identities share nothing", async () => {
   await open();
   await open({}, { identity: "mary" });
