@@ -21,6 +21,15 @@ export interface Answer {
   refused: Record<string, string>;
 }
 
+/** What stands for an answer where the server does not speak it: one channel without a name. */
+export const RAW: Answer = {
+  type: "welcome",
+  facility: "",
+  channels: { "": {} },
+  publishes: [],
+  refused: {},
+};
+
 export interface MessageHead {
   type: "message";
   channel: string;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { EVENTS_TIME } from "../src/attempts";
+import { DETOUR_TIME } from "../src/attempts";
 import { FakeEvents, FakeSocket, makeRecovering, makeWorld, type Recovering } from "./fakes";
 
 const CHANNEL = "broadcast:foo";
@@ -85,7 +85,7 @@ test("a lost stream is followed by another one, from where the first one was", (
 test("after some minutes the next attempt is a websocket, and one failure is enough", () => {
   const { time } = failing();
   FakeEvents.last.welcomes();
-  time.value += EVENTS_TIME;
+  time.value += DETOUR_TIME;
   lose();
   expect(made()).toEqual([4, 1]);
   FakeSocket.last.ends();
