@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,9 @@ def slowly(request: Any, channels: list[str]) -> list[str]:
 def quoting(request: Any) -> None:
     """Fail with a text of the client."""
     raise ValueError(f"no room {request.GET['room']}")
+
+
+def nobody_on_secret(request: Any, channels: Sequence[str]) -> Sequence[str]:
+    if request.path_info.endswith("/secret"):
+        raise PermissionDenied
+    return channels

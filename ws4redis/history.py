@@ -42,15 +42,26 @@ class Position(NamedTuple):
         """Return the position that a text stands for; None if it stands for none."""
         epoch, separator, offset = text.partition(":")
         # Whatever a client may send: Lua must get a number that it can hold.
-        good = (
-            (epoch.isalnum() or epoch == "*")
-            and epoch.isascii()
-            and offset.isdecimal()
-            and offset.isascii()
-        )
+        # With a star, the epoch is one in which nothing was published yet.
+        good = epoch.removeprefix("*").isalnum() and offset.isdecimal() and text.isascii()
         if not (separator and good and len(epoch) <= 32 and len(offset) <= 15):
             return None
         return cls(epoch, int(offset))
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether nothing was published before it."""
+        return self.epoch.startswith("*")
+
+    def is_at(self, other: Position) -> bool:
+        """Return whether nothing lies between this position and another one."""
+        return self == other or (self.is_beginning and other.is_beginning)
+
+    def is_just_before(self, other: Position) -> bool:
+        """Return whether another position is that of the next message."""
+        if self.is_beginning:
+            return other.offset == 1
+        return self.epoch == other.epoch and self.offset + 1 == other.offset
 
 
 NOWHERE = Position("", 0)
@@ -132,7 +143,7 @@ class Histories:
     def read(self, name: str, since: Position | None) -> Call:
         """Return what reads a channel since a position, or only finds out where it is."""
         epoch, offset = since or ("", 0)
-        return Call(READ, self._keys(name), (epoch, offset, PAGE))
+        return Call(READ, self._keys(name), (epoch, offset, PAGE, self._expire(name)))
 
     def locate(self, name: str, retention: Retention, time: int) -> Call:
         """Return what finds out where a channel was.
@@ -142,7 +153,11 @@ class Histories:
             retention: What is kept of it.
             time: Microseconds since 1970, by the clock of Redis.
         """
-        return Call(LOCATE, self._keys(name)[:2], (time, retention.length))
+        return Call(LOCATE, self._keys(name)[:2], (time, retention.length, retention.expire))
+
+    def _expire(self, name: str) -> int:
+        retention = self.retention(name)
+        return retention.expire if retention else 0
 
     def _keys(self, name: str) -> tuple[str, str, str]:
         return (

@@ -160,6 +160,10 @@ _REQUESTS = {
     "origin-brackets": {"HTTP_ORIGIN": "http://[::1", "HTTP_HOST": "[::1]"},
     "cookie": {"HTTP_COOKIE": 'sessionid=0123456789abcdef; a="b', "QUERY_STRING": "publish-user"},
     "content-type": {"CONTENT_TYPE": "text/plain; charset=latin-1", "QUERY_STRING": "echo=%e4"},
+    "since": {
+        "QUERY_STRING": "subscribe-broadcast&since=broadcast%3Achat%406fa90e33:7&since=a@*:0"
+    },
+    "from": {"QUERY_STRING": "subscribe-broadcast&from=.eJyrVkpTslJKzkgsUdJRSgaSBUpW1bUA:1vQ:e_-"},
     "many-flags": {"QUERY_STRING": "&".join(f"f{number}" for number in range(1001))},
 }
 _NAMES = {

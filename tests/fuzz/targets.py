@@ -145,6 +145,9 @@ def proxies(data: bytes) -> None:
 def access(data: bytes) -> None:
     """A whole request of a stranger: refused, or granted nothing but what everybody gets."""
     environ = _environ(data)
+    if environ["PATH_INFO"] == "/ws/":
+        # The endpoint has answered it before.
+        return
     with _site(), contextlib.suppress(HandshakeError):
         grant = authorize(environ, get_settings(), RedisSubscriber(LoopClient(None)))
         wire.response_headers(wire.Handshake("", ()), None, _refused_header(grant))

@@ -23,6 +23,8 @@ from ws4redis.redis_client import get_client, run
 from ws4redis.scripts import PUBLISH
 
 _numbers = itertools.count()
+MAX = 999_999_999_999_999
+"""The largest offset that a client can name."""
 HISTORY: dict[str, dict[str, Any]] = {
     "short/*": {"length": 10},
     "brief/*": {"expire": 1},
@@ -51,6 +53,7 @@ class Channel:
         self.stream = f"ws4redis:stream:{self.name}"
         self.positions = f"ws4redis:positions:{self.name}"
         self._publisher = RedisPublisher(facility=facility, broadcast=True)
+        self.beginning = self.read().position
 
     def publish(self, *payloads: str, **options: Any) -> Position:
         """Publish messages; return where the channel is then."""
@@ -84,6 +87,11 @@ def parsed(text: bytes) -> Position:
     position = Position.parse(text.decode())
     assert position is not None, text
     return position
+
+
+def is_beginning(position: Position) -> bool:
+    """Return whether a position says that nothing was published yet."""
+    return position.epoch.startswith("*") and position.offset == 0
 
 
 def redis_time(client: redis.Redis) -> int:
@@ -182,7 +190,7 @@ def test_a_message_is_published_behind_its_position_and_persisted_raw(
     assert position.offset == 1
     assert client.get(channel.name) == "grüße 1 2".encode()
     assert 3590 < client.ttl(channel.name) <= 3600
-    assert channel.read(BEGINNING) == (
+    assert channel.read(channel.beginning) == (
         position,
         True,
         "grüße 1 2".encode(),
@@ -207,7 +215,7 @@ def test_a_message_that_is_not_persisted_is_in_the_history_all_the_same(
 ) -> None:
     channel.publish("secret", expire=0)
     assert client.get(channel.name) is None
-    assert channel.payloads(BEGINNING) == [b"secret"]
+    assert channel.payloads(channel.beginning) == [b"secret"]
     channel.publish("kept", expire=60)
     channel.publish("gone", expire=0)
     assert client.get(channel.name) == b"kept"
@@ -219,7 +227,7 @@ def test_any_bytes_come_back_as_they_were(channel: Channel) -> None:
     publisher = RedisPublisher(facility=channel.name.partition(":")[2], broadcast=True)
     for payload in payloads:
         publisher.publish_message(payload)
-    assert channel.payloads(BEGINNING) == payloads
+    assert channel.payloads(channel.beginning) == payloads
 
 
 def test_one_call_reaches_channels_with_and_without_a_history(
@@ -263,7 +271,7 @@ def test_concurrent_publishers_leave_no_hole(server: RedisServer, channel: Chann
     with listening(server, live) as heard:
         in_threads(8, lambda number: channel.publish(*[f"{number}"] * 50, expire=60))
         published = [heard()[1].split(b" ") for _ in range(400)]
-    reading = channel.read(BEGINNING)
+    reading = channel.read(channel.beginning)
     assert reading.is_whole
     assert list(reading.messages) == list(range(1, 401))
     epoch = reading.position.epoch
@@ -280,12 +288,12 @@ def test_with_the_same_key_a_message_is_published_once(channel: Channel) -> None
     position = channel.publish("a", idempotency_key="order 7")
     assert channel.publish("b", idempotency_key="order 7") == position
     assert channel.publish("c", idempotency_key="order 8").offset == 2
-    assert channel.payloads(BEGINNING) == [b"a", b"c"]
+    assert channel.payloads(channel.beginning) == [b"a", b"c"]
 
 
 def test_of_concurrent_publishers_with_the_same_key_one_publishes(channel: Channel) -> None:
     in_threads(20, lambda number: channel.publish(f"{number}", idempotency_key="same"))
-    assert len(channel.payloads(BEGINNING) or ()) == 1
+    assert len(channel.payloads(channel.beginning) or ()) == 1
 
 
 def test_a_key_counts_for_its_own_channel_only(server: RedisServer) -> None:
@@ -293,7 +301,7 @@ def test_a_key_counts_for_its_own_channel_only(server: RedisServer) -> None:
     first, second = Channel(f"once{number}"), Channel(f"once{number}:a")
     first.publish("x", idempotency_key="a:b")
     second.publish("y", idempotency_key="b")
-    assert second.payloads(BEGINNING) == [b"y"]
+    assert second.payloads(second.beginning) == [b"y"]
 
 
 def test_a_key_needs_a_history_for_each_channel(server: RedisServer) -> None:
@@ -309,33 +317,42 @@ def test_a_key_needs_a_history_for_each_channel(server: RedisServer) -> None:
 
 
 def test_who_was_away_gets_exactly_what_followed(channel: Channel) -> None:
-    assert channel.read() == (BEGINNING, False, None, {})
+    assert is_beginning(channel.beginning)
+    assert channel.payloads(channel.beginning) == []
     first = channel.publish("a")
     last = channel.publish("b", "c")
     assert channel.payloads(first) == [b"b", b"c"]
     assert channel.payloads(last) == []
-    assert channel.payloads(BEGINNING) == [b"a", b"b", b"c"]
+    assert channel.payloads(channel.beginning) == [b"a", b"b", b"c"]
     assert channel.read() == (last, False, b"c", {})
 
 
 @pytest.mark.parametrize(
     ("epoch", "offset"),
-    [("", 0), ("nope", 0), ("nope", 1), ("*", 1), ("*", 999999999999999), (None, 999999999999999)],
+    [
+        *[("", 0), ("nope", 0), ("nope", 1), ("*", 0), ("*0", 0), ("*99999999999", 0), ("*x", 0)],
+        *[
+            ("of the beginning", 1),
+            ("of the beginning", MAX),
+            ("of the end", 3),
+            ("of the end", MAX),
+        ],
+    ],
 )
 def test_a_position_that_was_never_given_is_worth_nothing(
-    channel: Channel, epoch: str | None, offset: int
+    channel: Channel, epoch: str, offset: int
 ) -> None:
     last = channel.publish("a", "b")
-    unknown = Position(last.epoch if epoch is None else epoch, offset)
+    known = {"of the beginning": channel.beginning.epoch, "of the end": last.epoch}
+    unknown = Position(known.get(epoch, epoch), offset)
     assert channel.read(unknown) == (last, False, b"b", {})
-    if epoch == "*":
-        assert not Channel(f"fresh{next(_numbers)}").read(unknown).is_whole
+    assert not Channel(f"fresh{next(_numbers)}").read(unknown).is_whole
 
 
 def test_much_is_read_in_pages(channel: Channel) -> None:
     payloads = [str(number) for number in range(2 * PAGE + 1)]
     last = channel.publish(*payloads)
-    since, found, pages = BEGINNING, [], 0
+    since, found, pages = channel.beginning, [], 0
     while since.offset < last.offset:
         reading = channel.read(since)
         assert reading.is_whole
@@ -353,7 +370,7 @@ def test_of_a_trimmed_history_nothing_or_all_is_read(client: redis.Redis) -> Non
     kept = [str(number).encode() for number in range(oldest, 301)]
     assert channel.payloads(Position(last.epoch, oldest - 1)) == kept
     assert channel.payloads(Position(last.epoch, oldest - 2)) is None
-    assert channel.payloads(BEGINNING) is None
+    assert channel.payloads(channel.beginning) is None
 
 
 def test_a_history_expires_and_who_missed_nothing_is_told_so(client: redis.Redis) -> None:
@@ -363,11 +380,23 @@ def test_a_history_expires_and_who_missed_nothing_is_told_so(client: redis.Redis
     assert channel.payloads(last) == []
     assert channel.payloads(first) is None
     wait_for(lambda: not client.exists(channel.positions))
-    assert channel.read(last) == (BEGINNING, False, b"b", {})
+    for position in (last, channel.beginning):
+        reading = channel.read(position)
+        assert is_beginning(reading.position)
+        assert not reading.is_whole
     again = channel.publish("c")
     assert again.offset == 1
     assert again.epoch != last.epoch
     assert channel.payloads(last) is None
+
+
+def test_as_long_as_somebody_asks_a_position_stays_good(client: redis.Redis) -> None:
+    channel = Channel(f"brief/{next(_numbers)}")
+    last = channel.publish("a")
+    client.delete(channel.stream)
+    client.expire(channel.positions, 1)
+    assert channel.payloads(last) == []
+    assert client.pttl(channel.positions) > 1000
 
 
 def test_a_history_for_ever_forgets_the_time_that_it_had(client: redis.Redis) -> None:
@@ -387,7 +416,7 @@ def test_what_is_evicted_is_told(client: redis.Redis, channel: Channel, key: str
     assert channel.payloads(first) is None
     new = channel.publish("c")
     assert channel.payloads(first) is None
-    assert channel.payloads(BEGINNING) == ([b"c"] if key == "positions" else None)
+    assert channel.payloads(channel.beginning) == ([b"c"] if key == "positions" else None)
     # Whoever had all of them can go on, unless it is unknown which ones there were.
     assert channel.payloads(last) == (None if key == "positions" else [b"c"])
     assert channel.payloads(new) == []
@@ -397,7 +426,7 @@ def test_what_is_evicted_is_told(client: redis.Redis, channel: Channel, key: str
 def test_a_hole_is_told_wherever_it_is(client: redis.Redis, channel: Channel, gone: int) -> None:
     last = channel.publish("a", "b", "c")
     client.xdel(channel.stream, f"{gone}-0")
-    assert channel.payloads(BEGINNING) is None
+    assert channel.payloads(channel.beginning) is None
     assert (channel.payloads(Position(last.epoch, gone)) is None) is False
 
 
@@ -405,7 +434,7 @@ def test_a_hole_is_told_wherever_it_is(client: redis.Redis, channel: Channel, go
 
 
 def test_a_channel_is_located_by_time(client: redis.Redis, channel: Channel) -> None:
-    assert channel.locate(redis_time(client)) == BEGINNING
+    assert is_beginning(channel.locate(redis_time(client)))
     times = [redis_time(client)]
     for number in range(120):
         channel.publish(str(number))
@@ -433,7 +462,7 @@ def test_the_scripts_come_back_after_a_flush(client: redis.Redis, channel: Chann
         channel.publish("x")
         client.script_flush()
         publisher.publish_message("x")
-    assert len(channel.payloads(BEGINNING) or ()) == 2
+    assert len(channel.payloads(channel.beginning) or ()) == 2
     for user in "abc":
         assert client.xlen(f"ws4redis:stream:user:{user}:{channel.name.partition(':')[2]}") == 2
 
@@ -447,9 +476,9 @@ def test_a_script_that_redis_knows_is_not_run_again_for_the_sake_of_another(
     retention = histories.retention(channel.name)
     assert retention is not None
     call = histories.publish(channel.name, retention, b"x", 0)
-    published, read = run(client, [call, histories.read(channel.name, BEGINNING)])
+    published, read = run(client, [call, histories.read(channel.name, channel.beginning)])
     assert read[0] == published[1]
-    assert channel.payloads(BEGINNING) == [b"x"]
+    assert channel.payloads(channel.beginning) == [b"x"]
 
 
 @pytest.mark.parametrize("is_fresh", [True, False])
@@ -486,7 +515,7 @@ def test_a_foreign_value_at_a_key_is_an_error_and_leaves_no_hole(
     if saved is not None:
         client.restore(name, 0, saved)
     channel.publish("c", idempotency_key="k")
-    assert channel.read(BEGINNING).messages == {1: b"a", 2: b"b", 3: b"c"}
+    assert channel.read(channel.beginning).messages == {1: b"a", 2: b"b", 3: b"c"}
 
 
 def test_without_the_right_to_info_a_history_works(tmp_path: Path) -> None:
@@ -511,10 +540,15 @@ def test_the_rights_of_the_documentation_suffice(tmp_path: Path) -> None:
             for _ in range(2):
                 publisher.publish_message("x", idempotency_key="k")
             histories = get_histories()
-            calls = [histories.read("site:broadcast:rights", BEGINNING)]
-            calls.append(histories.locate("site:broadcast:rights", Retention(1, 0), 0))
-            read, located = run(get_client(), calls)
-            assert read[2:] == [b"x", b"1-0", b"x"]
+            located, read = run(
+                get_client(),
+                [
+                    histories.locate("site:broadcast:rights", Retention(1, 0), 0),
+                    histories.read("site:broadcast:rights", None),
+                ],
+            )
+            assert read[2] == b"x"
+            assert parsed(read[0]).offset == 1
             assert parsed(located).offset == 0
             # Redis starts again: that it did must be seen.
             assert admin.hget("site:ws4redis:positions:broadcast:rights", "server")
@@ -549,7 +583,8 @@ def test_a_restart_without_data_is_told(tmp_path: Path) -> None:
         last = channel.publish("a", "b")
         server.stop()
         start(server)
-        assert channel.read(last) == (BEGINNING, False, None, {})
+        assert is_beginning(channel.read(last).position)
+        assert channel.payloads(last) is None
         channel.publish("c", "d", "e")
         assert channel.payloads(last) is None
 

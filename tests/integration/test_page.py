@@ -43,7 +43,12 @@ SETTINGS = {
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ],
     "TEMPLATES": [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
-    "WS4REDIS_HISTORY": {"few/*": {"length": 1}, "page*": {}},
+    "WS4REDIS_HISTORY": {
+        "few/*": {"length": 1},
+        "short/*": {"expire": 60},
+        "ever/*": {"expire": None},
+        "page*": {},
+    },
 }
 
 pytestmark = pytest.mark.usefixtures("site")
@@ -184,6 +189,13 @@ def calls(client: Any, command: str) -> int:
     return int(client.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
+@pytest.fixture
+def alone(own_redis: RedisServer) -> Iterator[Any]:
+    """A client of a Redis that nobody else asks for anything."""
+    with override_settings(WS4REDIS_CONNECTION=own_redis.url), own_redis.client() as client:
+        yield client
+
+
 def connections_of(listener: socket.socket) -> int:
     """Return how often somebody connected."""
     listener.setblocking(False)
@@ -207,14 +219,18 @@ def test_what_was_published_since_the_first_query_is_there(view: Any, facility: 
 
 def test_nothing_is_missed_of_a_channel_on_which_nothing_was_published(facility: str) -> None:
     token = opened(f"/query_twice/{facility}")["from"]
-    assert page.read(token, facility) == {f"broadcast:{facility}": Position("*", 0)}
+    (position,) = (page.read(token, facility) or {}).values()
+    assert position.is_beginning
     publish(facility, "after")
     assert missed(token, facility) == [b"after"]
 
 
 def test_a_view_in_asgi_misses_nothing(facility: str) -> None:
+    async def ask() -> Any:
+        return await AsyncClient().get(f"/race_in_coroutine/{facility}")
+
     publish(facility, "before")
-    response = async_to_sync(AsyncClient().get)(f"/race_in_coroutine/{facility}")
+    response = async_to_sync(ask)()
     publish(facility, "after")
     token = options(response.content.decode())[1]["from"]
     assert missed(token, facility) == [b"between", b"after"]
@@ -279,49 +295,45 @@ def test_a_message_of_the_same_microsecond_came_later(facility: str, redis_clien
 
 
 def test_it_takes_two_round_trips_whatever_the_number_of_channels(
-    facility: str, redis_client: Any, users: Any
+    facility: str, alone: Any, users: Any
 ) -> None:
     client = Client()
     client.force_login(users["john"])
     opened(f"/query_twice/{facility}", client)  # the scripts are known from now on
 
     def reads() -> int:
-        return int(redis_client.info("stats")["total_reads_processed"])
+        return int(alone.info("stats")["total_reads_processed"])
 
-    def asked() -> tuple[int, int]:
-        return calls(redis_client, "time"), calls(redis_client, "evalsha")
-
-    before = asked()
-    reads_before = reads()
+    scripts, before = calls(alone, "evalsha"), reads()
     opened(f"/query_twice/{facility}", client)
     own = 1  # the command that asks
-    assert reads() - reads_before == 2 + own
-    times, scripts = asked()
-    assert (times - before[0], scripts - before[1]) == (1, 4)
+    assert reads() - before == 2 + own
+    assert calls(alone, "evalsha") - scripts == 4
 
 
 @pytest.mark.parametrize("view", [query_nothing, serve_file])
-def test_who_queries_nothing_asks_for_no_time(view: Any, facility: str, redis_client: Any) -> None:
-    before = calls(redis_client, "time")
+def test_who_queries_nothing_asks_for_no_time(view: Any, facility: str, alone: Any) -> None:
+    publish(facility, "so that its script need not ask for the time, either")
+    before = calls(alone, "time")
     response = Client().get(f"/{view.__name__}/{facility}")
     assert response.getvalue()
-    assert calls(redis_client, "time") == before
+    assert calls(alone, "time") == before
 
 
-def test_nothing_is_left_of_a_view_that_failed(facility: str, redis_client: Any) -> None:
+def test_nothing_is_left_of_a_view_that_failed(facility: str, alone: Any) -> None:
     client = Client(raise_request_exception=False)
     assert client.get(f"/fail/{facility}").status_code == 500
-    before = calls(redis_client, "time")
+    before = calls(alone, "time")
     User.objects.count()
-    assert calls(redis_client, "time") == before
+    assert calls(alone, "time") == before
 
 
-def test_without_a_history_nothing_is_asked(facility: str, redis_client: Any) -> None:
-    before = calls(redis_client, "time"), calls(redis_client, "evalsha")
+def test_without_a_history_nothing_is_asked(facility: str, alone: Any) -> None:
+    before = calls(alone, "time"), calls(alone, "evalsha")
     with override_settings(WS4REDIS_HISTORY={}):
         token = opened(f"/query_twice/{facility}")["from"]
     assert page.read(token, facility) == {}
-    assert (calls(redis_client, "time"), calls(redis_client, "evalsha")) == before
+    assert (calls(alone, "time"), calls(alone, "evalsha")) == before
 
 
 def test_a_channel_that_keeps_nothing_is_left_out(facility: str) -> None:
@@ -442,15 +454,23 @@ def test_a_token_of_something_else_is_none(facility: str) -> None:
     assert page.read(other, facility) is None
 
 
-def test_a_token_lasts_a_day(facility: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def written(seconds_ago: float) -> str:
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Writes a token that is some seconds old."""
+
+    def write(seconds: float, facility: str) -> str:
         with monkeypatch.context() as patch:
-            then = time.time() - seconds_ago
+            then = time.time() - seconds
             patch.setattr(signing.time, "time", lambda: then)
             return page.token(RequestFactory().get("/"), facility, ["subscribe-broadcast"])
 
-    assert page.read(written(86_000), facility) is not None
-    assert page.read(written(87_000), facility) is None
+    return write
+
+
+def test_a_token_lasts_a_day(facility: str, written: Any) -> None:
+    publish(facility, "before")
+    assert page.read(written(86_000, facility), facility)
+    assert page.read(written(87_000, facility), facility) is None
 
 
 def test_pages_are_rendered_while_redis_is_away(

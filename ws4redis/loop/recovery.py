@@ -246,7 +246,7 @@ class Recovery:
         known = course.position
         if course.is_behind:
             return False
-        if known is None or (known.offset + 1 == position.offset and known.epoch == position.epoch):
+        if known is None or known.is_just_before(position):
             course.position = position
             return True
         if known.epoch != position.epoch or known.offset < position.offset:
@@ -271,9 +271,9 @@ class Recovery:
             started(answer)
             return
         reading = _parse(answer)
-        if course.position is None:
+        if course.position is None or course.position.is_at(reading.position):
             course.position = reading.position
-        elif course.position != reading.position and not course.is_behind:
+        elif not course.is_behind:
             self._catch_up(self._live[course.live], course)
         # What it would get now, it would get once more from the catch-up.
         start = None if course.is_behind else joining.take(reading)
@@ -305,8 +305,11 @@ class Recovery:
     def _checked(self, channel: bytes, course: _Course, answer: Any) -> None:
         if self._courses.get(channel) is not course or isinstance(answer, Exception):
             return
-        if course.is_behind or _parse(answer).position != course.position:
+        position, known = _parse(answer).position, course.position
+        if known is None or course.is_behind or not known.is_at(position):
             self._catch_up(channel, course)
+        else:
+            course.position = position
 
     def _caught_up(self, channel: bytes, course: _Course, answer: Any) -> None:
         """Hand on what was missed, then go on; or say that it can't be had."""

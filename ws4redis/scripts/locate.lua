@@ -1,12 +1,14 @@
 -- Finds where a channel was at a point of time.
 -- KEYS: stream, positions
--- ARGV: microseconds since 1970, as the TIME of this Redis tells them; length of the stream
--- Returns: the position of the last message before; '*:0' if nothing was published; if messages
---          since then may be gone, a position since which no reader gets everything
+-- ARGV: microseconds since 1970, as the TIME of this Redis tells them; length of the stream, and
+--       seconds for which it is kept (0: for ever)
+-- Returns: the position of the last message before; that of read.lua if nothing was published; if
+--          messages since then may be gone, a position since which no reader gets everything
 local PAGE = 50
 local epoch, top = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset'))
 if not epoch then
-  return '*:0'
+  local keep = tonumber(ARGV[3])
+  return '*' .. (keep > 0 and math.floor(redis.call('TIME')[1] / keep) or 0) .. ':0'
 end
 local offset, stop = tonumber(top or 0), '+'
 repeat

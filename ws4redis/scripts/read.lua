@@ -1,21 +1,28 @@
 -- Reads what was published on a channel since a position, or where the channel is.
 -- KEYS: stream, positions, channel (of the persisted message)
--- ARGV: epoch and offset of the position ('*' and '0': the beginning, '' and '0': none), messages to
---       return at most
--- Returns: position of the channel ('*:0' if nothing was published), 1 if everything since the
---          position is there, the persisted message, then of each message since the position its
---          offset and its payload
-local since, count = tonumber(ARGV[2]), tonumber(ARGV[3])
+-- ARGV: epoch and offset of the position ('' and '0': none), messages to return at most, seconds for
+--       which the stream is kept (0: for ever)
+-- Returns: position of the channel, 1 if everything since the position is there, the persisted
+--          message, then of each message since the position its offset and its payload
+local since, count, keep = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local epoch, top, past = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset', 'past'))
 local last = redis.call('GET', KEYS[3])
+-- Before anything is published, the epoch is a star and a number that grows each 'keep' seconds. Two
+-- of them later, messages may have come and expired, and the positions with them.
+local now = keep > 0 and math.floor(redis.call('TIME')[1] / keep) or 0
+local begun = tonumber(string.match(ARGV[1], '^%*(%d+)$'))
+local is_known = begun and since == 0 and begun <= now and now <= begun + 1
 if not epoch then
-  -- Nothing was ever published, or all of it has expired.
-  return {'*:0', ARGV[1] == '*' and since == 0 and 1 or 0, last}
+  return {'*' .. now .. ':0', is_known and 1 or 0, last}
+end
+if keep > 0 then
+  -- As long as somebody asks for it. Only a primary can do that.
+  redis.pcall('EXPIRE', KEYS[2], 2 * keep)
 end
 top = tonumber(top or 0)
 local position = epoch .. ':' .. top
 -- A client may send any offset, so each one is compared before it is used.
-local is_known = (ARGV[1] == '*' and since == 0) or (ARGV[1] == epoch and since <= top)
+is_known = is_known or (ARGV[1] == epoch and since <= top)
 for former, final in string.gmatch(past or '', '(%w+):(%d+),') do
   is_known = is_known or (ARGV[1] == former and since <= tonumber(final))
 end

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.loop.conftest import Setting
 from tests.unit.wire import client_frame
-from ws4redis.loop.rate import BURST, Rate
+from ws4redis.loop.rate import BURST, REMEMBERED, Rate, Rates
 
 TEXT, PING = 1, 9
 
@@ -88,3 +88,17 @@ def test_the_answer_to_a_ping_counts_for_nothing_but_other_pongs_do(make: type[S
     assert ("close", 1008) not in setting.handler.calls
     setting.client_sends(client_frame(10, b"") * 100)
     assert ("close", 1008) in setting.handler.calls
+
+
+def test_each_client_has_a_rate_of_its_own_and_few_are_remembered() -> None:
+    seconds = 0.0
+    rates = Rates(1, None, lambda: seconds)
+    assert sum(rates.take("one", 1) for _ in range(100)) == BURST
+    assert rates.take("another", 1)
+    assert not rates.take("one", 1)
+    seconds = 5.0
+    assert sum(rates.take("one", 1) for _ in range(100)) == 5
+    for number in range(REMEMBERED):
+        rates.take(f"{number}", 1)
+    assert len(rates._rates) == REMEMBERED
+    assert rates.take("one", 1)
