@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.losses.publisher import FACILITY
-from tests.losses.rows import ROWS, cut_link, leave_behind, promote
+from tests.losses.rows import ROWS, leave_behind, promote
 from tests.losses.scene import Row, Scene, play
 from tests.losses.sites import OURS, ours
+from tests.waiting import wait_for
 
 CLIENTS, RATE = 6, 30.0
 SHORT: dict[str, dict[str, Any]] = {
@@ -38,8 +39,25 @@ def be_overtaken(scene: Scene) -> None:
     scene.network.refuse()
     scene.network.cut()
     promote(scene)
-    scene.publish_for(3 * scene.row.seconds)
+    scene.publish_for(2 * scene.row.seconds)
+    let_back(scene)
+
+
+def miss_much(scene: Scene) -> None:
+    """More is published than is kept, before anybody is back."""
+    scene.network.refuse()
+    scene.network.cut()
+    scene.publish_for(scene.row.seconds)
+    let_back(scene)
+
+
+def let_back(scene: Scene) -> None:
+    """Let all workers have their links to Redis again, so that what follows comes live."""
     scene.network.allow()
+    server = scene.site.server
+    assert server is not None
+    workers = len(scene.site.workers())
+    wait_for(lambda: server.log.count("Redis is back") == workers)
 
 
 FURTHER = (
@@ -53,7 +71,7 @@ FURTHER = (
     Row(
         name="trimmed",
         title="more is missed than is kept",
-        fault=cut_link,
+        fault=miss_much,
         settings=SMALL_HISTORY,
         is_gone=True,
     ),
