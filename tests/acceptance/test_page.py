@@ -6,6 +6,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import override_settings
 
+from tests.eventsource import EventSource
 from tests.servers import RedisServer, Server, serving
 from tests.waiting import PATIENCE, wait_for
 from ws4redis.publisher import RedisPublisher
@@ -163,6 +165,22 @@ def test_an_open_websocket_takes_the_token_of_a_page(
         websocket.send(json.dumps(command))
         assert receive(websocket)[0]["channels"][f"broadcast:{page_facility}"]["recovered"]
         assert receive(websocket)[1] == "meanwhile"
+
+
+def test_a_stream_of_events_takes_it_too_and_knows_better_after_a_break(
+    tmp_path: Path, redis_server: RedisServer, users: Any, page_facility: str
+) -> None:
+    with serving("runserver", tmp_path, redis_server.url, **SETTINGS) as server:
+        token = quote(page(server, page_facility)["socket"]["from"])
+        publish(page_facility, "meanwhile")
+        address = f"{page_facility}?subscribe-broadcast&from={token}"
+        with closing(EventSource(server, address)) as stream:
+            stream.next("welcome")
+            assert stream.next().payload == "meanwhile"
+        publish(page_facility, "after the break")
+        with closing(EventSource(server, address, stream.parser.last_event_id)) as stream:
+            stream.next("welcome")
+            assert stream.next().payload == "after the break"
 
 
 def test_a_token_that_says_nothing_leads_to_a_gap_and_not_to_silence(

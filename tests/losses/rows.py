@@ -31,23 +31,28 @@ def fail_over(scene: Scene) -> None:
         # As FAILOVER does it.
         master.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
         wait_for(lambda: _offset(scene, scene.replica) == _offset(scene, scene.redis))
-    _promote(scene)
+    promote(scene)
 
 
 def fail_over_behind(scene: Scene) -> None:
     """The replica takes over, and has nothing of the last moments."""
+    leave_behind(scene)
+    scene.publish_for(scene.row.seconds)
+    promote(scene)
+
+
+def leave_behind(scene: Scene) -> None:
+    """Let the replica get nothing more."""
     with scene.replica.client() as replica:
         replica.execute_command("REPLICAOF", *NOWHERE)
-    scene.publish_for(scene.row.seconds)
-    _promote(scene)
 
 
 def _offset(scene: Scene, redis: Any) -> int:
     return int(scene.replication(redis)["master_repl_offset"])
 
 
-def _promote(scene: Scene) -> None:
-    scene.network.path = scene.replica.path
+def promote(scene: Scene) -> None:
+    scene.network.path = scene.switch.path = scene.replica.path
     scene.redis.stop(signal.SIGKILL)
     with scene.replica.client() as replica:
         replica.execute_command("REPLICAOF", "NO", "ONE")
