@@ -1,6 +1,6 @@
 """All settings in one typed object; the only module that reads ``django.conf.settings``.
 
-A field ``name`` is the Django setting ``WS4REDIS_NAME``; ``WEBSOCKET_URL`` is the one exception.
+A field ``name`` is the Django setting ``WS4REDIS_NAME``, or ``WEBSOCKET_NAME`` if it begins so.
 Every field carries the id of the system check that names a wrong value.
 """
 
@@ -28,6 +28,8 @@ Validator = Callable[[Any], str | None]
 """Returns what is wrong with a value, as the end of the sentence ``SETTING …``; None if nothing."""
 
 PREFIX = "WS4REDIS_"
+OLD_PREFIX = "WEBSOCKET_"
+"""That of the addresses, as django-websocket-redis and django-websocket call them."""
 FORWARDED_HEADERS = ("X-Forwarded-For", "Forwarded")
 OVER_RATE = ("close", "drop")
 UNKNOWN_ID = "ws4redis.E001"
@@ -123,6 +125,16 @@ def _websocket_url(value: Any) -> str | None:
     return f"must be a path that starts and ends with a slash, such as '/ws/', got {value!r}."
 
 
+def _server(value: Any) -> str | None:
+    if isinstance(value, str) and "/" not in value:
+        return None
+    return f"must be a host such as 'ws.example.com:8001', without a scheme, got {value!r}."
+
+
+def _redirect_status(value: Any) -> str | None:
+    return None if value in (None, 401, 403) else f"must be 401, 403 or None, got {value!r}."
+
+
 def _callback(value: Any) -> str | None:
     return _imported(value, optional=True)[1]
 
@@ -185,6 +197,13 @@ class Settings:
     websocket_url: str = setting("/ws/", "E002", _websocket_url)
     """Path below which websockets are served; what follows it is the facility."""
 
+    websocket_urlconf: str | None = setting(None, "E039", _text)
+    """The module whose ``urlpatterns`` lead to websocket views. None: there are none."""
+
+    websocket_server: str = setting("", "E040", _server)
+    """Host, and port if it is not that of the scheme, where websocket views are served, for
+    ``{% websocket_url %}``. Empty: where the request has come to."""
+
     connection: dict[str, Any] | str = setting({}, "E003", _connection)
     """Where Redis is: a URL (``redis://``, ``rediss://`` or ``unix://``), or a dictionary with
     ``host``, ``port``, ``db``, ``username``, ``password``, ``unix_socket_path``, ``ssl`` and what
@@ -227,6 +246,14 @@ class Settings:
     """Seconds that a new websocket waits for these threads and hooks; then it gets a 503. None: for
     ever. It counts where the loop runs on the hub of its server (``serve``, uWSGI and gunicorn with
     gevent); other servers have threads of their own for requests, and options for their time."""
+
+    view_threads: int = setting(100, "E041", _number(1, whole=True))
+    """Threads of a process in which websocket views run, one for each; another view gets a 503. In
+    a process that is monkey-patched each has a greenlet, and there may be any number."""
+
+    redirect_status: int | None = setting(403, "E042", _redirect_status)
+    """Status with which a view's redirect is answered, such as that of ``@login_required`` to the
+    login page, as no websocket follows it: 401, 403, or None for the redirect itself."""
 
     refuse_unresolved: bool = setting(False, "E014", _flag)
     """What happens if a client asks for a channel that it can't have, such as ``subscribe-user``
@@ -359,7 +386,8 @@ def all_fields() -> tuple[dataclasses.Field[Any], ...]:
 
 def django_name(item: dataclasses.Field[Any]) -> str:
     """Return the Django setting that a field of ``Settings`` stands for."""
-    return "WEBSOCKET_URL" if item.name == "websocket_url" else PREFIX + item.name.upper()
+    name = item.name.upper()
+    return name if name.startswith(OLD_PREFIX) else PREFIX + name
 
 
 def find_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -377,7 +405,7 @@ def read_values() -> dict[str, Any]:
     return {
         name: getattr(django_settings, name)
         for name in dir(django_settings)
-        if name.startswith(PREFIX) or name == "WEBSOCKET_URL"
+        if name.startswith((PREFIX, OLD_PREFIX))
     }
 
 
@@ -444,7 +472,7 @@ def _parsed(value: dict[str, Any] | str) -> dict[str, Any]:
 
 
 def _forget_settings(*, setting: str, **_: Any) -> None:
-    if setting.startswith(PREFIX) or setting == "WEBSOCKET_URL":
+    if setting.startswith((PREFIX, OLD_PREFIX)):
         get_settings.cache_clear()
         get_histories.cache_clear()
 

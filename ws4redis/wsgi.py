@@ -26,6 +26,7 @@ from ws4redis.metrics import Metrics
 from ws4redis.reauthorize import judge
 from ws4redis.redis_client import get_client
 from ws4redis.transports import Server, WSGIApplication, uwsgi
+from ws4redis.views.endpoint import ViewEndpoint, is_view
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,20 @@ def get_websocket_application() -> WSGIApplication:
     """
     _set_up()
     uwsgi.check_options()
-    return Endpoint(get_settings, get_client, get_runner, metrics)
+    facilities = Endpoint(get_settings, get_client, get_runner, metrics)
+    if get_settings().websocket_urlconf is None:
+        return facilities
+    views = ViewEndpoint(get_settings, get_runner, metrics)
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        endpoint = facilities if _is_facility(environ) else views
+        return endpoint(environ, start_response)
+
+    return application
+
+
+get_wsgi_websocket_application = get_websocket_application
+"""As django-websocket calls it."""
 
 
 def get_application(django_application: WSGIApplication | None = None) -> WSGIApplication:
@@ -62,10 +76,23 @@ def get_application(django_application: WSGIApplication | None = None) -> WSGIAp
     websocket = get_websocket_application()
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
-        is_websocket = environ.get("PATH_INFO", "").startswith(get_settings().websocket_url)
+        is_websocket = _is_facility(environ) or _wants_view(environ)
         return (websocket if is_websocket else ordinary)(environ, start_response)
 
     return application
+
+
+def _is_facility(environ: dict[str, Any]) -> bool:
+    path = environ.get("PATH_INFO", "")
+    return path.startswith(get_settings().websocket_url) and not _wants_view(environ)
+
+
+def _wants_view(environ: dict[str, Any]) -> bool:
+    """Return whether a request asks for a view's websocket; its page may have the same path."""
+    urlconf = get_settings().websocket_urlconf
+    if urlconf is None or environ.get("HTTP_UPGRADE", "").lower() != "websocket":
+        return False
+    return is_view(environ.get("PATH_INFO", ""), urlconf)
 
 
 def _set_up() -> None:

@@ -6,6 +6,7 @@ Everything else may be called from the thread or greenlet of whoever fetches, to
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable
@@ -133,16 +134,26 @@ class Pull:
         Raises:
             TimeoutError: None came in time.
         """
-        while True:
-            try:
+        while self.wait(timeout):
+            # Several may fetch.
+            with contextlib.suppress(IndexError):
                 return self._take()
-            except IndexError:
-                if self.is_closed:
-                    return None
+        return None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until there is a message; return False when there will be no more.
+
+        Raises:
+            TimeoutError: None came in time.
+        """
+        while not self._waiting:
+            if self.is_closed:
+                return False
             self._signal.clear()
             # It may have come before that.
-            if not self._waiting and not self.is_closed and not self._signal.wait(timeout):
+            if not self._is_ready() and not self._signal.wait(timeout):
                 raise TimeoutError("No message came in time.")
+        return True
 
     def send(self, payload: bytes, *, is_binary: bool) -> None:
         """Send a message to the client, unless it is gone."""
@@ -171,6 +182,9 @@ class Pull:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
+
+    def _is_ready(self) -> bool:
+        return bool(self._waiting) or self.is_closed
 
     def _append(self, message: Fetched) -> None:
         self._waiting.append(message)

@@ -13,7 +13,7 @@ import concurrent.futures
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -26,10 +26,11 @@ import gevent.threadpool
 from ws4redis import flood
 from ws4redis.channels import without_secrets
 from ws4redis.exceptions import BusError, HookTimeout
+from ws4redis.history import Position
 from ws4redis.loop.admission import Identity, Place
 from ws4redis.loop.bus import Bus, Delivery, Link
 from ws4redis.loop.connection import Connection, Handler
-from ws4redis.loop.dispatcher import Dispatcher
+from ws4redis.loop.dispatcher import Dispatcher, Receiver
 from ws4redis.loop.drain import drain
 from ws4redis.loop.facility import Facility, Membership, Publisher
 from ws4redis.loop.fanout import Fanout
@@ -100,6 +101,16 @@ class Runner:
         if not self._stopped.is_set():
             self.call(self._stop, code)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller is on the hub."""
+        return bool(_get_ident() == self._thread)
+
+    @property
+    def is_patched(self) -> bool:
+        """Whether this process is monkey-patched, so that code that may block runs in greenlets."""
+        return bool(self._is_patched)
+
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
         """Run something on the hub and return its result; may be called from any thread.
 
@@ -161,6 +172,21 @@ class Runner:
         with gevent.Timeout(self.options.redis_timeout, late):
             self.bus.wait_connected(self.options.redis_timeout)
             return self._join(membership, publisher or self.uplink, persisted)
+
+    def follow(self, receiver: Receiver, channels: Sequence[bytes]) -> None:
+        """Let a receiver look at each message of channels; runs on the hub.
+
+        When it returns, they are live. Whatever happens, the receiver has to leave them in the end.
+
+        Raises:
+            BusError: Redis is away, or refuses.
+        """
+        late = BusError("Redis did not answer in time.")
+        with gevent.Timeout(self.options.redis_timeout, late):
+            self.bus.wait_connected(self.options.redis_timeout)
+            for channel in channels:
+                self.dispatcher.join(channel, receiver)
+            self._start_all(dict.fromkeys(channels), lambda channel, start: None)
 
     def enter(self, address: str) -> Place:
         """Count a websocket that is about to open; runs on the hub. See ``Admission.enter``."""
@@ -302,30 +328,40 @@ class Runner:
         return facility
 
     def _synchronize(self, facility: Facility, persisted: bool) -> None:
-        """Wait for the start of each channel, and so for its subscription."""
         membership = facility.membership
-        missing = set(membership.subscriptions)
+
+        def begin(channel: bytes, start: Start) -> None:
+            is_wanted = persisted or start.recovered is not None
+            facility.start(channel, start if is_wanted else start._replace(messages=()))
+
+        since = {name: membership.since.get(name) for name in membership.subscriptions}
+        self._start_all(since, begin)
+        if facility.handover.overflowed:
+            raise BusError("Too much was published while the websocket was opened.")
+
+    def _start_all(
+        self, since: Mapping[bytes, Position | None], begin: Callable[[bytes, Start], None]
+    ) -> None:
+        """Wait for the start of each channel, and so for its subscription."""
+        missing = set(since)
         done = gevent.event.AsyncResult()
 
         def started(channel: bytes, start: Start | Exception) -> None:
             if isinstance(start, Exception):
                 done.set_exception(BusError(f"Redis did not give the last messages: {start}"))
                 return
-            is_wanted = persisted or start.recovered is not None
-            facility.start(channel, start if is_wanted else start._replace(messages=()))
+            begin(channel, start)
             missing.discard(channel)
             if not missing:
                 done.set(True)
 
-        for channel in tuple(missing):
-            self.recovery.start(channel, membership.since.get(channel), partial(started, channel))
+        for channel, position in since.items():
+            self.recovery.start(channel, position, partial(started, channel))
         if missing:
             done.get()
-        if refused := self.bus.refused.intersection(self.recovery.names(membership.subscriptions)):
+        if refused := self.bus.refused.intersection(self.recovery.names(since)):
             names = sorted(without_secrets(name.decode(errors="replace")) for name in refused)
             raise BusError(f"Redis refuses to subscribe {names}.")
-        if facility.handover.overflowed:
-            raise BusError("Too much was published while the websocket was opened.")
 
     def _stop(self, code: int) -> None:
         self.is_draining = True

@@ -1,7 +1,7 @@
 """One websocket request on a view: from its handshake to an open websocket, or an HTTP answer.
 
-Django's middleware and the view run beside the request, as they go on when it has ended. The request
-waits until the view either opens its websocket, or answers.
+Django's middleware and the view run beside the request, as they go on when it has ended. The
+request waits until the view either opens its websocket, or answers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ws4redis.views.handler import Ended, ViewHandler
 from ws4redis.views.line import LoopLine
 from ws4redis.views.meeting import GONE, Acceptance, Answer, Meeting
 from ws4redis.views.running import Views
-from ws4redis.views.websocket import Line, Websocket
+from ws4redis.views.socket import Line, Websocket
 from ws4redis.wire import handshake as wire
 from ws4redis.wire.close import CloseCode
 from ws4redis.wire.outgoing import get_encoding
@@ -96,7 +96,7 @@ class ViewEndpoint:
             answer = self._open(environ, start_response, settings, request["client"])
         except (Exception, HookTimeout) as error:
             self._metrics.event("connections.refused")
-            return refuse(environ, start_response, logged(refusal(error), request))
+            return refuse(environ, start_response, logged(logger, refusal(error), request))
         if answer is None:
             logger.info(OPENED, request, extra=request)
             return []
@@ -167,9 +167,7 @@ class _Upgrade:
         self._meeting = meeting
         self._line: Any = None
 
-    def accept(
-        self, request: Any, subprotocol: str | None, headers: Mapping[str, str]
-    ) -> Line:
+    def accept(self, request: Any, subprotocol: str | None, headers: Mapping[str, str]) -> Line:
         """See ``Upgrade.accept``."""
         self._line = self._meeting.accept(_identity(request), subprotocol, headers)
         return self._line  # type: ignore[no-any-return]

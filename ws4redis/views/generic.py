@@ -6,7 +6,7 @@ from typing import Any
 
 from django.views import View
 
-from ws4redis.views.websocket import Data, Websocket
+from ws4redis.views.socket import Data, Websocket
 
 
 class WebSocketView(View):

@@ -12,7 +12,7 @@ from django.http import HttpResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
 from ws4redis.conf import get_settings
-from ws4redis.views.websocket import Upgrade, Websocket
+from ws4redis.views.socket import Upgrade, Websocket
 
 
 class Ended(HttpResponse):
@@ -35,7 +35,7 @@ class ViewHandler(BaseHandler):
         self, environ: dict[str, Any], upgrade: Upgrade, subprotocols: tuple[str, ...]
     ) -> tuple[Websocket, HttpResponseBase]:
         """Call the view of a request; return its websocket and its response when it has ended."""
-        set_script_prefix(get_script_name(environ))  # type: ignore[no-untyped-call]
+        set_script_prefix(get_script_name(environ))
         signals.request_started.send(sender=type(self), environ=environ)
         request: Any = WSGIRequest({**environ, "CONTENT_TYPE": ""})
         request.urlconf = get_settings().websocket_urlconf

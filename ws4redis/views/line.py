@@ -7,7 +7,6 @@ from typing import Any
 
 import gevent.event
 
-from ws4redis.loop.connection import Connection
 from ws4redis.loop.pull import Pull, Signal
 from ws4redis.loop.runner import Runner
 from ws4redis.redis_client import get_client
@@ -71,6 +70,7 @@ class _Store(RedisStore):
     """Publishes on channels by their whole names."""
 
     def address(self, channel: str) -> None:
+        """Publish on this channel."""
         self._publishers.add(channel)
 
 
@@ -79,6 +79,3 @@ def _signal(runner: Runner) -> Signal:
         event: Any = gevent.event.Event()
         return event  # type: ignore[no-any-return]
     return threading.Event()
-
-
-__all__ = ["Connection", "LoopLine"]

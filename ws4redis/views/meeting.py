@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import gevent.event
 
 from ws4redis.exceptions import ConnectionClosed
 from ws4redis.loop.admission import Identity
 from ws4redis.loop.runner import Runner
-from ws4redis.views.websocket import Line
+from ws4redis.views.socket import Line
 
 GONE = "The client is gone."
 
@@ -34,7 +34,7 @@ class Acceptance:
     identity: Identity
     subprotocol: str | None
     headers: Mapping[str, str]
-    line: concurrent.futures.Future[Line] = field(default_factory=concurrent.futures.Future)
+    line: Future[Line] = field(default_factory=Future)
     """Is waited for by the view."""
 
 
@@ -51,7 +51,7 @@ class Meeting:
     def __init__(self, runner: Runner) -> None:
         self._lock = threading.Lock()
         self._is_over = False
-        self._decided = _HubResult(runner) if runner.is_here else concurrent.futures.Future()
+        self._decided: Any = _HubResult(runner) if runner.is_here else Future()
 
     def decide(self, decision: Decision) -> bool:
         """Tell the request; return whether it still waited for it."""
@@ -82,14 +82,14 @@ class Meeting:
             TimeoutError: It takes too long. It can't decide any more.
         """
         try:
-            return self._decided.result(timeout)
+            return cast(Decision, self._decided.result(timeout))
         except TimeoutError:
             with self._lock:
                 if not self._is_over:
                     self._is_over = True
                     raise
         # It did, just now.
-        return self._decided.result()
+        return cast(Decision, self._decided.result())
 
 
 class _HubResult:

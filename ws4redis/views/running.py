@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import gevent
-from django.db import connections
-from django.http import HttpResponseBase
 
 from ws4redis.exceptions import HandshakeError
 from ws4redis.loop.runner import Runner

@@ -35,6 +35,7 @@ class Line(Protocol):
     @property
     def close_reason(self) -> str: ...
     def fetch(self, timeout: float | None = None) -> Fetched | None: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
     def send(self, payload: bytes, *, is_binary: bool) -> None: ...
     def close(self, code: int, reason: str) -> None: ...
     def fileno(self) -> int: ...
@@ -46,7 +47,9 @@ class Line(Protocol):
 class Upgrade(Protocol):
     """Answers the handshake."""
 
-    def accept(self, subprotocol: str | None, headers: Mapping[str, str]) -> Line:
+    def accept(
+        self, request: HttpRequest, subprotocol: str | None, headers: Mapping[str, str]
+    ) -> Line:
         """Send the 101 and return the open line.
 
         Raises:
@@ -71,9 +74,9 @@ class _Closed:
 class Websocket:
     """One websocket in the hands of a view.
 
-    It is opened when it is first used, or by ``accept()``. Until then, a response of the view, or of
-    a middleware, is an ordinary HTTP answer. It is closed when the view ends. All methods may be
-    called from any thread.
+    It is opened when it is first used, or by ``accept()``. Until then, a response of the view, or
+    of a middleware, is an ordinary HTTP answer. It is closed when the view ends. All methods may
+    be called from any thread.
 
     Args:
         request: The handshake.
@@ -84,6 +87,7 @@ class Websocket:
     def __init__(
         self, request: HttpRequest, upgrade: Upgrade, subprotocols: tuple[str, ...] = ()
     ) -> None:
+        self._request = request
         self._upgrade = upgrade
         self._line: Line | None = None
         self._is_refused = False
@@ -142,10 +146,10 @@ class Websocket:
         if self._is_refused:
             raise ConnectionClosed("The view has answered already.")
         self.subprotocol = subprotocol
-        self._line = self._upgrade.accept(subprotocol, headers or {})
+        self._line = self._upgrade.accept(self._request, subprotocol, headers or {})
 
     def receive(self, timeout: float | None = None) -> Data | None:
-        """Return the next message, of the client or of a channel; None when the websocket has ended.
+        """Return the next message, of the client or a channel; None when the websocket has ended.
 
         Before it waits, connections to databases that are old by ``CONN_MAX_AGE`` are closed.
 
@@ -170,6 +174,16 @@ class Websocket:
         """Yield messages, each with where it came from, until the websocket has ended."""
         while (event := self._next(None)) is not None:
             yield event
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until there is something to receive; return False when the websocket has ended.
+
+        Raises:
+            TimeoutError: Nothing came in time.
+        """
+        line = self._open_line()
+        close_old_connections()
+        return line.wait(timeout)
 
     def receive_json(self, timeout: float | None = None) -> Any:
         """Return what the next message says as JSON; None when the websocket has ended.
