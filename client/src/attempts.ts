@@ -6,39 +6,38 @@ export type Kind = "v1" | "plain" | "events";
 /**
  * Browsers give up a websocket if the server chooses none of the protocols that were offered. So
  * the second attempt finds out whether a server is there that does not know ours, and the fourth one
- * whether only websockets do not get through.
+ * whether only websockets do not get through. A server that knew ours is not doubted that soon.
  */
 const CYCLE: Kind[] = ["v1", "plain", "v1", "events"];
-/** Milliseconds for which websockets are not tried after an EventSource was opened. */
-export const EVENTS_TIME = 300_000;
+/** Milliseconds for which that is believed once it was found. */
+export const DETOUR_TIME = 300_000;
 
 export class Attempts {
   private failures = 0;
   private knowsV1 = false;
   private isProbed = false;
   private eventsUntil = Number.NEGATIVE_INFINITY;
-
-  private isOld: boolean;
+  private oldUntil: number;
 
   constructor(
     speaksV1: boolean,
     private readonly hasEvents: boolean,
     private readonly now: () => number,
   ) {
-    this.isOld = !speaksV1;
+    this.oldUntil = speaksV1 ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   }
 
   /** Return what to try. */
   next(): Kind {
-    if (this.isOld) {
+    if (this.isOld()) {
       return "plain";
     }
     if (this.now() < this.eventsUntil) {
       return "events";
     }
     const kind = this.isProbed ? "v1" : (CYCLE[this.failures % CYCLE.length] as Kind);
-    const isUseless = kind === "plain" ? this.knowsV1 : kind === "events" && !this.hasEvents;
-    return isUseless ? "v1" : kind;
+    const isEarly = kind === "plain" && this.knowsV1 && this.failures < CYCLE.length;
+    return isEarly || (kind === "events" && !this.hasEvents) ? "v1" : kind;
   }
 
   /** The server answered in `ws4redis.v1`. */
@@ -47,7 +46,7 @@ export class Attempts {
     this.isProbed = false;
     this.failures = 0;
     if (kind === "events") {
-      this.eventsUntil = this.now() + EVENTS_TIME;
+      this.eventsUntil = this.now() + DETOUR_TIME;
       // One websocket that fails is then enough.
       this.failures = CYCLE.indexOf("events") - 1;
     }
@@ -55,7 +54,8 @@ export class Attempts {
 
   /** A websocket without `ws4redis.v1` was opened; return whether to try again with it. */
   openedPlain(): boolean {
-    this.isProbed = !this.isOld;
+    this.failures = 0;
+    this.isProbed = !this.isOld();
     return this.isProbed;
   }
 
@@ -65,7 +65,12 @@ export class Attempts {
     this.eventsUntil = Number.NEGATIVE_INFINITY;
     if (this.isProbed && kind === "v1") {
       // A moment ago a server was there.
-      this.isOld = true;
+      this.isProbed = false;
+      this.oldUntil = this.now() + DETOUR_TIME;
     }
+  }
+
+  private isOld(): boolean {
+    return this.now() < this.oldUntil;
   }
 }

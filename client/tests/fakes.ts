@@ -82,6 +82,8 @@ export function reconnect(): FakeSocket {
   FakeSocket.last.ends();
   while (FakeSocket.all.length === length) {
     vi.advanceTimersToNextTimer();
+    // Nor does anything else get through.
+    FakeEvents.all.forEach((source) => source.readyState < 2 && source.fails());
   }
   return FakeSocket.last;
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { EVENTS_TIME } from "../src/attempts";
+import { DETOUR_TIME } from "../src/attempts";
 import { FakeEvents, FakeSocket, makeRecovering, makeWorld, type Recovering } from "./fakes";
 
 const CHANNEL = "broadcast:foo";
@@ -85,7 +85,7 @@ test("a lost stream is followed by another one, from where the first one was", (
 test("after some minutes the next attempt is a websocket, and one failure is enough", () => {
   const { time } = failing();
   FakeEvents.last.welcomes();
-  time.value += EVENTS_TIME;
+  time.value += DETOUR_TIME;
   lose();
   expect(made()).toEqual([4, 1]);
   FakeSocket.last.ends();
@@ -132,6 +132,14 @@ test("binary messages come as text, and arrive as what they were", async () => {
   FakeEvents.last.delivers("AAoB", undefined, { base64: true });
   const data = await new Response(told[0]?.[1] as Blob).arrayBuffer();
   expect([...new Uint8Array(data)]).toEqual([0, 10, 1]);
+});
+
+test("text that an event could not hold arrives as text", () => {
+  const { told } = failing();
+  FakeEvents.last.welcomes({ [CHANNEL]: {} });
+  // A byte order mark, and a carriage return before a line feed.
+  FakeEvents.last.delivers("77u/YQ0KYg==", undefined, { base64: true, text: true });
+  expect(told[0]?.[1]).toBe("\ufeffa\r\nb");
 });
 
 test("a stream can tell of gaps and of its end", () => {

@@ -216,6 +216,74 @@ test("a second one that wants more, or comes from further back, makes the first 
   ]);
 });
 
+const tokenAt = (position: string) =>
+  `${btoa(JSON.stringify({ p: { "broadcast:foo": position } }))}:time:signature`;
+
+test.each(["a:1", "*:0"])("one that comes from %s has it read from there", async (position) => {
+  const { socket } = makeSocket();
+  follow(socket);
+  FakeSocket.last.welcomes(granted("a:2"));
+  follow(socket, "foo", { from: tokenAt(position) });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(FakeSocket.last.commands).toMatchObject([{ since: { "broadcast:foo": position } }]);
+});
+
+test("one that comes from further on does not keep another from the beginning", async () => {
+  const { socket } = makeSocket();
+  follow(socket, "foo", { from: tokenAt("*:0") });
+  follow(socket, "foo", { from: tokenAt("a:1") });
+  await vi.advanceTimersByTimeAsync(0);
+  FakeSocket.last.welcomes(granted("*:0", true));
+  expect(FakeSocket.last.commands).toMatchObject([{ since: { "broadcast:foo": "*:0" } }]);
+});
+
+test("one that comes from the very same place asks for nothing", async () => {
+  const { socket } = makeSocket();
+  follow(socket);
+  FakeSocket.last.welcomes(granted("a:2"));
+  const { told } = follow(socket, "foo", { from: tokenAt("a:2") });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(FakeSocket.last.commands).toEqual([]);
+  expect(told).toEqual([["recovered", "broadcast:foo"]]);
+});
+
+test("one with a token that only the server can read may cost the others a gap, which is told", async () => {
+  const { socket } = makeSocket();
+  const first = follow(socket);
+  FakeSocket.last.welcomes(granted("a:2"));
+  follow(socket, "foo", { from: "opaque" });
+  await vi.advanceTimersByTimeAsync(0);
+  const [command] = FakeSocket.last.commands;
+  expect(command).toMatchObject({ from: "opaque", since: {} });
+  answers(command, granted("a:3", true));
+  expect(first.told).toEqual([["gap", "broadcast:foo"]]);
+});
+
+test("persisted messages are for newcomers only", () => {
+  const { socket } = makeSocket();
+  const first = follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  const second = follow(socket, "foo", { channels: ["subscribe-broadcast", "subscribe-user"] });
+  answers(FakeSocket.last.commands[0], { ...granted("a:1"), "user:john:foo": {} });
+  FakeSocket.last.delivers("last", undefined, { persisted: true });
+  expect([first.told.length, second.told.length]).toEqual([0, 1]);
+});
+
+test("the answer to an older question counts for nobody", () => {
+  const { socket } = makeSocket();
+  follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  const user = follow(socket, "foo", { channels: ["subscribe-user"] });
+  const group = follow(socket, "foo", { channels: ["subscribe-group"] });
+  const [older, newer] = FakeSocket.last.commands;
+  const asGroup = { channel: "group:x:foo" };
+  answers(older, { ...granted("a:1", true), "user:john:foo": {} });
+  FakeSocket.last.delivers("too early", undefined, asGroup);
+  answers(newer, { ...granted("a:1", true), "user:john:foo": {}, "group:x:foo": {} });
+  FakeSocket.last.delivers("1", undefined, asGroup);
+  expect([user.told, group.told]).toEqual([[], [["message", "1", "group:x:foo", undefined]]]);
+});
+
 test("a token alone is read by the server", async () => {
   const { socket } = makeSocket();
   const token = `${btoa(JSON.stringify({ p: { "broadcast:foo": "a:1" } }))}:time:signature`;
