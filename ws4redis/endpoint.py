@@ -196,11 +196,20 @@ class Endpoint:
             publish = partial(grant.subscriber.publish_message, RedisMessage(body))
             runner.offload(framed, publish, timeout=settings.hook_timeout)
         finally:
-            own = type(grant.subscriber)
-            if overrides(own, "release") or has_own_source(own):
-                runner.offload(framed, grant.subscriber.release)
+            self._release(grant.subscriber, runner)
         self._metrics.event("messages.received")
         start_response(NO_CONTENT, [("Cache-Control", "no-store")])
+
+    def _release(self, subscriber: RedisSubscriber, runner: Runner) -> None:
+        """Give a subscriber up whose message is published, or not; that can't change any more."""
+        own = type(subscriber)
+        if not overrides(own, "release") and not has_own_source(own):
+            return
+        try:
+            runner.offload(framed, subscriber.release)
+        except Exception:
+            self._metrics.event("hooks.failed")
+            logger.exception("%s.release failed", own.__qualname__)
 
     def _find(self, environ: Environ, start_response: StartResponse) -> tuple[Transport, Runner]:
         transport = find(environ, start_response)

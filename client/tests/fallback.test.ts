@@ -146,6 +146,14 @@ test("binary messages come as text, and arrive as what they were", async () => {
   expect([...new Uint8Array(data)]).toEqual([0, 10, 1]);
 });
 
+test("text that an event could not hold arrives as text", () => {
+  const { told } = failing();
+  FakeEvents.last.welcomes({ [CHANNEL]: {} });
+  // A byte order mark, and a carriage return before a line feed.
+  FakeEvents.last.delivers("77u/YQ0KYg==", undefined, { base64: true, text: true });
+  expect(told[0]?.[1]).toBe("\ufeffa\r\nb");
+});
+
 test("a stream can tell of gaps and of its end", () => {
   const { told, client } = failing();
   FakeEvents.last.welcomes({ [CHANNEL]: { position: "a:1" } });

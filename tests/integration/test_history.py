@@ -23,6 +23,7 @@ from ws4redis.redis_client import get_client, run
 from ws4redis.scripts import PUBLISH
 
 _numbers = itertools.count()
+DAY = 86_400
 MAX = 999_999_999_999_999
 """The largest offset that a client can name."""
 HISTORY: dict[str, dict[str, Any]] = {
@@ -32,8 +33,6 @@ HISTORY: dict[str, dict[str, Any]] = {
     "public/*": {"audiences": ["broadcast"]},
     "*": {"length": 5000},
 }
-
-BEGINNING = Position("*", 0)
 
 
 class Reading(NamedTuple):
@@ -362,6 +361,13 @@ def test_much_is_read_in_pages(channel: Channel) -> None:
     assert pages == 3
 
 
+@pytest.mark.parametrize("gone", [1, 7, PAGE])
+def test_a_hole_in_a_page_is_told(client: redis.Redis, channel: Channel, gone: int) -> None:
+    channel.publish(*["x"] * (PAGE + 10))
+    client.xdel(channel.stream, f"{gone}-0")
+    assert channel.payloads(channel.beginning) is None
+
+
 def test_of_a_trimmed_history_nothing_or_all_is_read(client: redis.Redis) -> None:
     channel = Channel(f"short/{next(_numbers)}")
     last = channel.publish(*[str(number) for number in range(1, 301)])
@@ -373,38 +379,42 @@ def test_of_a_trimmed_history_nothing_or_all_is_read(client: redis.Redis) -> Non
     assert channel.payloads(channel.beginning) is None
 
 
-def test_a_history_expires_and_who_missed_nothing_is_told_so(client: redis.Redis) -> None:
-    channel = Channel(f"brief/{next(_numbers)}")
-    first, last = channel.publish("a"), channel.publish("b")
-    wait_for(lambda: not client.exists(channel.stream))
-    assert channel.payloads(last) == []
-    assert channel.payloads(first) is None
-    wait_for(lambda: not client.exists(channel.positions))
-    for position in (last, channel.beginning):
-        reading = channel.read(position)
-        assert is_beginning(reading.position)
-        assert not reading.is_whole
+def test_a_history_expires_and_its_positions_later(client: redis.Redis, channel: Channel) -> None:
+    last = channel.publish("a", "b")
+    stream, positions = client.ttl(channel.stream), client.ttl(channel.positions)
+    assert DAY - 60 < stream <= DAY < 2 * DAY - 60 < positions <= 2 * DAY
+    for key in (channel.stream, channel.positions):
+        client.pexpire(key, 1)
+        wait_for(lambda key=key: not client.exists(key))
+    reading = channel.read(last)
+    assert is_beginning(reading.position)
+    assert not reading.is_whole
     again = channel.publish("c")
     assert again.offset == 1
     assert again.epoch != last.epoch
     assert channel.payloads(last) is None
 
 
-def test_as_long_as_somebody_asks_a_position_stays_good(client: redis.Redis) -> None:
+def test_the_beginning_is_none_for_ever(server: RedisServer) -> None:
     channel = Channel(f"brief/{next(_numbers)}")
+    wait_for(lambda: channel.payloads(channel.beginning) is None)
+
+
+def test_as_long_as_somebody_asks_a_position_stays_good(
+    client: redis.Redis, channel: Channel
+) -> None:
     last = channel.publish("a")
-    client.delete(channel.stream)
-    client.expire(channel.positions, 1)
+    client.expire(channel.positions, 100)
     assert channel.payloads(last) == []
-    assert client.pttl(channel.positions) > 1000
+    assert client.ttl(channel.positions) > DAY
 
 
 def test_a_history_for_ever_forgets_the_time_that_it_had(client: redis.Redis) -> None:
     channel = Channel(f"forever/{next(_numbers)}")
     with override_settings(WS4REDIS_HISTORY={"*": {"expire": 100}}):
         channel.publish("a")
-        assert client.ttl(channel.stream) == 100
-        assert 100 < client.ttl(channel.positions) <= 200
+        assert 0 < client.ttl(channel.stream) <= 100
+        assert 0 < client.ttl(channel.positions) <= 200
     channel.publish("b")
     assert [client.ttl(key) for key in (channel.stream, channel.positions)] == [-1, -1]
 
@@ -414,6 +424,7 @@ def test_what_is_evicted_is_told(client: redis.Redis, channel: Channel, key: str
     first, last = channel.publish("a"), channel.publish("b")
     client.delete(getattr(channel, key))
     assert channel.payloads(first) is None
+    assert channel.payloads(last) == (None if key == "positions" else [])
     new = channel.publish("c")
     assert channel.payloads(first) is None
     assert channel.payloads(channel.beginning) == ([b"c"] if key == "positions" else None)

@@ -30,19 +30,17 @@ if not is_known then
   return {position, 0, last}
 end
 
-local answer = {position, 1, last}
 local entries = redis.call('XRANGE', KEYS[1], (since + 1) .. '-0', '+', 'COUNT', count)
-local expected = since + 1
+local reached = since + #entries
+-- Offsets only grow: where none is missing, the last one tells. The end is missing when the stream has
+-- expired, or somebody deleted from it.
+local is_whole = #entries == 0 or entries[#entries][1] == reached .. '-0'
+if not is_whole or (#entries < count and reached < top) then
+  return {position, 0, last}
+end
+local answer = {position, 1, last}
 for _, entry in ipairs(entries) do
-  if entry[1] ~= expected .. '-0' then
-    return {position, 0, last}
-  end
-  expected = expected + 1
   answer[#answer + 1] = entry[1]
   answer[#answer + 1] = entry[2][2]
-end
-if #entries < count and expected <= top then
-  -- The end is missing: the stream has expired, or somebody deleted from it.
-  return {position, 0, last}
 end
 return answer
