@@ -20,7 +20,6 @@ LIVE = b"ws4redis:live:"
 class Message:
     """One message on a channel with a history."""
 
-    number: int
     channel: bytes
     payload: bytes
     position: Position
@@ -30,7 +29,7 @@ class Message:
     """Whether a stream has lost it."""
 
     def __repr__(self) -> str:
-        return f"<{self.number} on {self.channel.decode()} at {self.position}>"
+        return f"<{self.payload[:9]!r} on {self.channel.decode()} at {self.position}>"
 
     def lineage(self) -> Iterator[Message | None]:
         """Yield it and those before it, and None for the beginning."""
@@ -39,6 +38,25 @@ class Message:
             yield message
             message = message.parent
         yield None
+
+
+def between(first: Message | None, last: Message | None) -> list[Message] | None:
+    """Return what came after a message, up to another one; None if that is not after it.
+
+    Args:
+        first: None for the beginning.
+        last: None for the beginning.
+    """
+    found: list[Message] = []
+    for one in (None,) if last is None else last.lineage():
+        if one is first:
+            return found[::-1]
+        if one is None:
+            break
+        found.append(one)
+        if first is None and one.position.offset == 1:
+            return found[::-1]
+    return None
 
 
 @dataclass(slots=True)
@@ -96,18 +114,24 @@ class Server:
         self.links: list[HistoryLink] = []
         self.messages: dict[tuple[bytes, str], Message] = {}
         """All that were ever published, by channel and position."""
-        self.payloads: list[tuple[bytes, Message | None]] = []
-        """Of each number, the channel, and the message if that has a history."""
-        self.persisted: set[tuple[bytes, bytes]] = set()
-        """Channels and payloads of all that was ever persisted."""
+        self.kept: dict[bytes, Message] = {}
+        """The same by payload; no two are alike."""
+        self.plain: dict[bytes, tuple[int, bytes]] = {}
+        """Numbers and channels of all that was published without a history, by payload."""
+        self.forgotten: set[tuple[bytes, str]] = set()
+        """Channels and epochs of positions that have expired."""
+        self.size = 0
+        """Bytes of all payloads."""
 
     def payload(self, size: int = 0) -> bytes:
-        """Return the payload of the next message; it is like no other."""
-        return b"%d" % len(self.payloads) + b"." * size
+        """Return a payload that is like no other."""
+        return b"%d" % (len(self.kept) + len(self.plain)) + b"." * size
 
     def publish(self, channel: bytes, payload: bytes, *, persisted: bool) -> None:
         """Publish without a history."""
-        self.payloads.append((channel, None))
+        assert payload not in self.plain, "It is published twice."
+        self.plain[payload] = (len(self.plain), channel)
+        self.size += len(payload)
         self._persist(channel, payload, persisted)
         self._push(channel, payload)
 
@@ -126,11 +150,12 @@ class Server:
             channel.epoch, channel.server = epoch, self.id
         channel.top += 1
         position = Position(channel.epoch, channel.top)
-        message = Message(len(self.payloads), name, payload, position, channel.head)
-        self.messages[name, str(position)] = channel.head = message
-        self.payloads.append((name, message))
+        assert payload not in self.kept, "It is published twice."
+        message = Message(name, payload, position, channel.head)
+        self.messages[name, str(position)] = self.kept[payload] = channel.head = message
         channel.stream += (message,)
         channel.written = channel.touched = self.now
+        self.size += len(payload)
         self._persist(name, payload, persisted)
         if once:
             self.data.once[once] = position
@@ -154,18 +179,25 @@ class Server:
         expected = list(range(since.offset + 1, min(since.offset + count, channel.top) + 1))
         return (position, True, entries) if offsets == expected else (position, False, [])
 
-    def knows(self, name: bytes, since: Position) -> bool:
-        """Return whether a position means anything to Redis."""
-        channel = self.data.channel(name)
-        return self._is_beginning(since) or bool(channel.epoch and channel.knows(since))
+    def at(self, name: bytes, position: Position) -> Message | None:
+        """Return the message at a position; None at the beginning."""
+        return None if position.is_beginning else self.messages[name, str(position)]
+
+    def has_forgotten(self, name: bytes, position: Position) -> bool:
+        """Return whether Redis has lost a position, but nothing that has come since then."""
+        if position.is_beginning:
+            return not self._is_beginning(position)
+        return (name, position.epoch) in self.forgotten
 
     def pass_time(self) -> None:
         """Let so much time pass as a stream is kept without a message."""
         self.now += 1
-        for channel in self.data.channels.values():
+        for name, channel in self.data.channels.items():
             if self.now > channel.written:
                 channel.drop(0)
-            if self.now > channel.touched + 1:
+            if channel.epoch and self.now > channel.touched + 1:
+                epochs = (channel.epoch, *(one.epoch for one in channel.past))
+                self.forgotten.update((name, epoch) for epoch in epochs)
                 channel.epoch = ""
 
     def fail_over(self, data: Data) -> None:
@@ -186,7 +218,6 @@ class Server:
     def _persist(self, channel: bytes, payload: bytes, persisted: bool) -> None:
         if persisted:
             self.data.values[channel] = payload
-            self.persisted.add((channel, payload))
 
     def _push(self, name: bytes, payload: bytes) -> None:
         for link in self.links:
