@@ -114,6 +114,8 @@ class Server:
         self.links: list[HistoryLink] = []
         self.messages: dict[tuple[bytes, str], Message] = {}
         """All that were ever published, by channel and position."""
+        self._lasts: dict[tuple[bytes, str], Message] = {}
+        """The last message of each channel and epoch."""
         self.kept: dict[bytes, Message] = {}
         """The same by payload; no two are alike."""
         self.plain: dict[bytes, tuple[int, bytes]] = {}
@@ -152,6 +154,7 @@ class Server:
         position = Position(channel.epoch, channel.top)
         assert payload not in self.kept, "It is published twice."
         message = Message(name, payload, position, channel.head)
+        self._lasts[name, position.epoch] = message
         self.messages[name, str(position)] = self.kept[payload] = channel.head = message
         channel.stream += (message,)
         channel.written = channel.touched = self.now
@@ -180,8 +183,22 @@ class Server:
         return (position, True, entries) if offsets == expected else (position, False, [])
 
     def at(self, name: bytes, position: Position) -> Message | None:
-        """Return the message at a position; None at the beginning."""
-        return None if position.is_beginning else self.messages[name, str(position)]
+        """Return the message at a position; None at the beginning.
+
+        What was read later has the epoch of the reading.
+
+        Raises:
+            KeyError: There never was one.
+        """
+        if position.is_beginning:
+            return None
+        if (message := self.messages.get((name, str(position)))) is not None:
+            return message
+        last = self._lasts[name, position.epoch]
+        for one in last.lineage():
+            if one is not None and one.position.offset == position.offset:
+                return one
+        raise KeyError(position)
 
     def has_forgotten(self, name: bytes, position: Position) -> bool:
         """Return whether Redis has lost a position, but nothing that has come since then."""
