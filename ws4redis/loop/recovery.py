@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from ws4redis.exceptions import BusError
-from ws4redis.history import Call, Histories, Position
+from ws4redis.history import NOWHERE, Call, Histories, Position
 from ws4redis.loop.bus import Delivery
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.wheel import Wheel
@@ -262,8 +262,9 @@ class Recovery:
 
     def _catch_up(self, course: _Course) -> None:
         course.is_behind = True
-        call = self._histories.read(course.name, course.position)
-        self._bus.run(call, partial(self._caught_up, course))
+        since = course.position or NOWHERE
+        call = self._histories.read(course.name, since)
+        self._bus.run(call, partial(self._caught_up, course, since))
 
     def _start(self, course: _Course, joining: _Joining, started: Started) -> None:
         if course.is_behind:
@@ -319,9 +320,12 @@ class Recovery:
         else:
             course.position = position
 
-    def _caught_up(self, course: _Course, answer: Any) -> None:
+    def _caught_up(self, course: _Course, since: Position, answer: Any) -> None:
         """Hand on what was missed, then go on; or say that it can't be had."""
         if not self._follows(course) or isinstance(answer, BusError):
+            return
+        if course.position is None or not since.is_at(course.position):
+            # A check found it behind while it was read already, and that reading was the first.
             return
         if isinstance(answer, Exception):
             # The next check tries again.

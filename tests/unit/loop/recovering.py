@@ -299,6 +299,7 @@ class V1Browser(Browser):
     def _leave(self, facility: str) -> None:
         for channel in self.active.pop(facility, ()):
             self.plain.pop(channel, None)
+            self.sure.pop(channel, None)
 
     def _on_closing(self, **_: Any) -> None:
         self.active.clear()
