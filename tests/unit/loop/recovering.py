@@ -111,13 +111,20 @@ class Browser(FarEnd):
         self.cuts = link.cuts
         self.sent: dict[bytes, int] = {}
         """How often the link had been lost when it sent each message."""
+        self.own: set[bytes] = set()
+        """Messages that it need not get, as it or the one that it was before sent them."""
         self.plain: dict[bytes, list[int]] = {}
         """Numbers of the messages without a position, by channel."""
         self.sure: dict[bytes, int] = {}
         """Number from which on no message without a history may be missing, by channel."""
 
     def is_own(self, payload: bytes) -> bool:
-        return payload in self.sent and not self.membership.echo
+        return payload in self.own
+
+    def note_sent(self, payload: bytes) -> None:
+        self.sent[payload] = self.link.cuts
+        if not self.membership.echo:
+            self.own.add(payload)
 
     def note_opened(self) -> None:
         """Note what has to come from here on."""
@@ -154,12 +161,14 @@ class RawBrowser(Browser):
         super().__init__(*arguments)
         channels = self.membership.subscriptions
         self._asked = {one: self.server.data.channel(one).head for one in channels}
+        self._asked_of = self.server.id
         self._opened: dict[bytes, Message | None] = {}
         self._received: dict[bytes, list[Message]] = {one: [] for one in channels}
 
     def note_opened(self) -> None:
         for channel in self.membership.subscriptions:
-            self._opened[channel] = self.server.data.channel(channel).head
+            if self.server.id == self._asked_of:
+                self._opened[channel] = self.server.data.channel(channel).head
             self.plain[channel] = []
             if self.cuts == self.link.cuts:
                 self.sure[channel] = len(self.server.plain)
@@ -226,7 +235,7 @@ class V1Browser(Browser):
     def inherit(self, other: V1Browser) -> None:
         """Go on with what another one remembers."""
         self.records = other.records
-        self.sent |= other.sent
+        self.own |= other.own
         for record in self.records.values():
             record._is_own = self.is_own
 

@@ -270,15 +270,14 @@ class Recovery(RuleBasedStateMachine):
     def send(self, browser: Browser, count: int, is_read: bool) -> None:
         if not browser.is_open or not browser.membership.publications:
             return
+        head = b""
+        if isinstance(browser, V1Browser):
+            if browser.membership.name not in browser.active or browser.asked:
+                return
+            head = v1.head("publish", facility=browser.membership.name) + b"\n"
         for _ in range(count):
             payload = b"%d from %d" % (len(browser.sent), self.all.index(browser))
-            browser.sent[payload] = browser.link.cuts
-            head = b""
-            if isinstance(browser, V1Browser):
-                if browser.membership.name not in browser.active or browser.asked:
-                    del browser.sent[payload]
-                    return
-                head = v1.head("publish", facility=browser.membership.name) + b"\n"
+            browser.note_sent(payload)
             browser.send(head + payload)
         if is_read:
             self._turn()
