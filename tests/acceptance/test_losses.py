@@ -84,7 +84,8 @@ FURTHER = (
 
 def short(row: Row) -> Row:
     return replace(
-        row, **{"clients": CLIENTS, "rate": RATE, "seconds": 0.5} | SHORT.get(row.name, {})
+        row,
+        **{"clients": CLIENTS, "rate": RATE, "seconds": 0.5, "lead": 0.3} | SHORT.get(row.name, {}),
     )
 
 
