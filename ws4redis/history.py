@@ -111,6 +111,8 @@ class Histories:
     def __init__(self, namespace: Namespace, rules: tuple[Rule, ...] = ()) -> None:
         self._namespace = namespace
         self._rules = rules
+        self._data = namespace.derived("data", "id")
+        """Is there as long as Redis has lost nothing; names the data, not the server."""
         self.retention = lru_cache(REMEMBERED)(self._retention) if rules else _no_retention
         """Returns what is kept of a channel, by its name; None if it has no history."""
 
@@ -143,7 +145,8 @@ class Histories:
     def read(self, name: str, since: Position | None) -> Call:
         """Return what reads a channel since a position, or only finds out where it is."""
         epoch, offset = since or ("", 0)
-        return Call(READ, self._keys(name), (epoch, offset, PAGE, self._expire(name)))
+        keys = (*self._keys(name), self._data)
+        return Call(READ, keys, (epoch, offset, PAGE, self._expire(name)))
 
     def locate(self, name: str, retention: Retention, time: int) -> Call:
         """Return what finds out where a channel was.
@@ -153,7 +156,8 @@ class Histories:
             retention: What is kept of it.
             time: Microseconds since 1970, by the clock of Redis.
         """
-        return Call(LOCATE, self._keys(name)[:2], (time, retention.length, retention.expire))
+        keys = (*self._keys(name)[:2], self._data)
+        return Call(LOCATE, keys, (time, retention.length, retention.expire))
 
     def _expire(self, name: str) -> int:
         retention = self.retention(name)

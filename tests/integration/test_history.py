@@ -573,6 +573,7 @@ def test_a_restart_with_all_data_keeps_positions_good(tmp_path: Path, way: str) 
     arguments = ("--appendonly", "yes", "--appendfsync", "always") if way == "appendonly" else ()
     with own_redis(tmp_path, None, *arguments) as server:
         channel = Channel("restarted")
+        silent = Channel("silent")
         positions = [channel.publish("a")]
         for payload in ("b", "c", "d"):
             if way == "save":
@@ -586,6 +587,8 @@ def test_a_restart_with_all_data_keeps_positions_good(tmp_path: Path, way: str) 
         assert len({position.epoch for position in positions}) == 4
         for position in positions:
             assert channel.payloads(position) == [b"b", b"c", b"d"][position.offset - 1 :]
+        assert channel.payloads(channel.beginning) == [b"a", b"b", b"c", b"d"]
+        assert silent.payloads(silent.beginning) == []
 
 
 def test_a_restart_without_data_is_told(tmp_path: Path) -> None:
@@ -596,8 +599,10 @@ def test_a_restart_without_data_is_told(tmp_path: Path) -> None:
         start(server)
         assert is_beginning(channel.read(last).position)
         assert channel.payloads(last) is None
+        assert channel.payloads(channel.beginning) is None
         channel.publish("c", "d", "e")
         assert channel.payloads(last) is None
+        assert channel.payloads(channel.beginning) is None
 
 
 def test_a_restart_with_old_data_tells_those_who_were_further(tmp_path: Path) -> None:

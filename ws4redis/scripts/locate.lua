@@ -1,5 +1,5 @@
 -- Finds where a channel was at a point of time.
--- KEYS: stream, positions
+-- KEYS: stream, positions, id of all data
 -- ARGV: microseconds since 1970, as the TIME of this Redis tells them; length of the stream, and
 --       seconds for which it is kept (0: for ever)
 -- Returns: the position of the last message before; that of read.lua if nothing was published; if
@@ -7,8 +7,13 @@
 local PAGE = 50
 local epoch, top = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset'))
 if not epoch then
-  local keep = tonumber(ARGV[3])
-  return '*' .. (keep > 0 and math.floor(redis.call('TIME')[1] / keep) or 0) .. ':0'
+  -- As in read.lua.
+  local keep, time, id = tonumber(ARGV[3]), redis.call('TIME'), redis.call('GET', KEYS[3])
+  if not id then
+    id = string.format('%x%05x', time[1], time[2])
+    id = redis.pcall('SET', KEYS[3], id).ok and id or ''
+  end
+  return '*' .. (keep > 0 and math.floor(time[1] / keep) or 0) .. 'x' .. id .. ':0'
 end
 local offset, stop = tonumber(top or 0), '+'
 repeat

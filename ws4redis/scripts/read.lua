@@ -1,5 +1,5 @@
 -- Reads what was published on a channel since a position, or where the channel is.
--- KEYS: stream, positions, channel (of the persisted message)
+-- KEYS: stream, positions, channel (of the persisted message), id of all data
 -- ARGV: epoch and offset of the position ('' and '0': none), messages to return at most, seconds for
 --       which the stream is kept (0: for ever)
 -- Returns: position of the channel, 1 if everything since the position is there, the persisted
@@ -7,13 +7,22 @@
 local since, count, keep = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local epoch, top, past = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset', 'past'))
 local last = redis.call('GET', KEYS[3])
--- Before anything is published, the epoch is a star and a number that grows each 'keep' seconds. Two
--- of them later, messages may have come and expired, and the positions with them.
-local now = keep > 0 and math.floor(redis.call('TIME')[1] / keep) or 0
-local begun = tonumber(string.match(ARGV[1], '^%*(%d+)$'))
-local is_known = begun and since == 0 and begun <= now and now <= begun + 1
+-- Before anything is published, the epoch is a star, a number that grows each 'keep' seconds, and an
+-- id that is lost with all data. Two of the numbers later, messages may have come and expired, and the
+-- positions with them; with another id, they may have come and be lost.
+local time = redis.call('TIME')
+local now = keep > 0 and math.floor(time[1] / keep) or 0
+local begun, asked = string.match(ARGV[1], '^%*(%d+)x(%x*)$')
+begun = tonumber(begun)
+local id = (begun or not epoch) and redis.call('GET', KEYS[4]) or ''
+if id == '' and not epoch then
+  id = string.format('%x%05x', time[1], time[2])
+  -- Only a primary can do that.
+  id = redis.pcall('SET', KEYS[4], id).ok and id or ''
+end
+local is_known = begun and since == 0 and begun <= now and now <= begun + 1 and asked == id
 if not epoch then
-  return {'*' .. now .. ':0', is_known and 1 or 0, last}
+  return {'*' .. now .. 'x' .. id .. ':0', is_known and 1 or 0, last}
 end
 if keep > 0 then
   -- As long as somebody asks for it. Only a primary can do that.
