@@ -23,10 +23,10 @@ class FakeConnection:
     def close(self, code: int, reason: str) -> None:
         self.closed_with = code
 
-    def pause(self) -> None:
+    def pause(self, who: object = None) -> None:
         self.paused = True
 
-    def resume(self) -> None:
+    def resume(self, who: object = None) -> None:
         self.paused = False
 
 
