@@ -106,7 +106,7 @@ class HookPublisher:
         self._runner.metrics.event("messages.received")
         self._waiting.append(payload)
         if len(self._waiting) > QUEUE_LIMIT and facility.connection is not None:
-            facility.connection.pause()
+            facility.connection.pause(self)
         self._start(facility)
 
     def release(self, facility: Facility) -> None:
@@ -126,7 +126,7 @@ class HookPublisher:
             self._subscriber.retract = partial(self._runner.call, facility.retract)
             self._call(partial(self._subscriber.publish_message, payload))
             if facility.connection is not None and facility.connection.paused:
-                facility.connection.resume()
+                facility.connection.resume(self)
         self._is_busy = False
         if self._is_released:
             self._call(self._subscriber.release)

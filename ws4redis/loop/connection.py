@@ -83,6 +83,7 @@ class Connection(ABC):
 
     __slots__ = (
         "_handler",
+        "_holders",
         "_outbox",
         "_reader",
         "_registry",
@@ -99,6 +100,8 @@ class Connection(ABC):
         self._sock = sock
         self._handler = handler
         self._registry = registry
+        self._holders: frozenset[object] = frozenset()
+        """Who wants nothing to be read from the client."""
         self._outbox: Outbox | None = None
         self._writer: Any = None
         self._reader = registry.io(sock.fileno(), _READ)
@@ -167,13 +170,19 @@ class Connection(ABC):
         """Whether nothing is read from the client at present."""
         return not self._reader.active
 
-    def pause(self) -> None:
-        """Stop reading; what the client sends then waits in the network."""
+    def pause(self, holder: object = None) -> None:
+        """Stop reading; what the client sends then waits in the network.
+
+        Args:
+            holder: Who wants it; each one's ``resume()`` is needed to read again.
+        """
+        self._holders |= {holder}
         self._reader.stop()
 
-    def resume(self) -> None:
-        """Read again after ``pause()``."""
-        if self.phase is not Phase.CLOSED and self.paused:
+    def resume(self, holder: object = None) -> None:
+        """Read again after ``pause()``, unless somebody else has called that, too."""
+        self._holders -= {holder}
+        if self.phase is not Phase.CLOSED and self.paused and not self._holders:
             self._reader.start(self._on_readable)
             self.heard = True
 

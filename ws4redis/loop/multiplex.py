@@ -68,7 +68,7 @@ class Multiplex:
         self._commands.append(command)
         if len(self._commands) > QUEUE_LIMIT:
             self._has_paused = True
-            connection.pause()
+            connection.pause(self)
         if not self._is_busy:
             self._is_busy = True
             gevent.spawn(self._work)
@@ -96,7 +96,7 @@ class Multiplex:
         self._is_busy = False
         if self._has_paused:
             self._has_paused = False
-            self._connection.resume()
+            self._connection.resume(self)
 
     def _carry_out(self, command: v1.Command) -> None:
         if isinstance(command, v1.Publish):

@@ -66,20 +66,21 @@ class Websocket(Connection):
         """Send the heartbeat."""
         self.send(self._registry.heartbeat)
 
-    def pause(self) -> None:
+    def pause(self, holder: object = None) -> None:
         """Stop reading; the client's messages then wait in the network."""
         if not self.paused:
             self._paused_at = self._registry.now()
-            super().pause()
+        super().pause(holder)
 
-    def resume(self) -> None:
-        """Read again after ``pause()``."""
-        if self.phase is Phase.CLOSED or not self.paused:
+    def resume(self, holder: object = None) -> None:
+        """Read again after ``pause()``, unless somebody else has called that, too."""
+        was_paused = self.paused
+        super().resume(holder)
+        if self.paused or not was_paused:
             return
         now = self._registry.now()
         if self._rate is not None:
             self._rate.pardon(now - self._paused_at, now)
-        super().resume()
         # What came with the last read.
         if self._protocol.has_more:
             self._receive(b"")
