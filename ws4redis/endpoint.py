@@ -255,7 +255,7 @@ class Endpoint:
         )
         runner = opening.runner
         subscribe = partial(self._subscribe, visitor)
-        return Multiplex(facility, subscribe, runner.options.heartbeat, runner.flush)
+        return Multiplex(facility, subscribe, runner.options.heartbeat)
 
     def _subscribe(self, visitor: _Visitor, command: v1.Subscribe, held: int) -> Facility:
         """Join one more facility for an open websocket; runs on the hub."""

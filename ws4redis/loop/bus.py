@@ -202,6 +202,14 @@ class Bus:
         else:
             reply(BusError("Redis is not reachable."))
 
+    def ping(self, reply: Reply) -> None:
+        """Find out when Redis has done all that it was asked before.
+
+        Args:
+            reply: Gets the answer, or an exception.
+        """
+        self._send(b"PING", reply=reply)
+
     def run(self, call: Call, reply: Reply) -> None:
         """Run a script, in order with all that is published.
 

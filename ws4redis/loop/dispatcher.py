@@ -145,6 +145,10 @@ class Dispatcher:
             del self._followers[channel]
             self._unsubscribe(channel)
 
+    def flush(self, connection: Connection) -> None:
+        """Write what was handed on to a connection and is still due."""
+        self._fanout.flush(connection)
+
     def forget_returns(self) -> None:
         """Let no receiver wait for its own messages, as they were lost with the link to Redis."""
         for follower in tuple(self._followers.values()):

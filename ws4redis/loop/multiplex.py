@@ -32,14 +32,12 @@ class Multiplex:
         first: The facility of its address.
         subscribe: Joins others.
         heartbeat: Text which, when a client sends it, is no command.
-        flush: Writes what is still due to the websocket, before we say what begins or ends.
     """
 
     __slots__ = (
         "_commands",
         "_facilities",
         "_first",
-        "_flush",
         "_heartbeat",
         "_held",
         "_is_busy",
@@ -51,11 +49,9 @@ class Multiplex:
         first: Facility,
         subscribe: Subscriber,
         heartbeat: bytes | None,
-        flush: Callable[[Connection], None],
     ) -> None:
         self._first = first
         self._held = first.membership.size
-        self._flush = flush
         self._facilities = {first.membership.name: first}
         self._subscribe = subscribe
         self._heartbeat = heartbeat
@@ -147,7 +143,6 @@ class Multiplex:
             return
         self._facilities[facility.membership.name] = facility
         self._held += facility.membership.size
-        self._flush(self._connection)
         facility.on_open(self._connection)
 
     def _leave(self, name: str) -> None:
@@ -159,5 +154,4 @@ class Multiplex:
         self._say("refused", id=identifier, status=status, reason=reason)
 
     def _say(self, kind: str, **values: object) -> None:
-        self._flush(self._connection)
         self._connection.send(v1.control(kind, **values))

@@ -39,6 +39,7 @@ class Way(Protocol):
     def subscribe(self, channel: bytes) -> None: ...
     def unsubscribe(self, channel: bytes) -> None: ...
     def get(self, key: bytes, reply: Callable[[Any], None]) -> None: ...
+    def ping(self, reply: Callable[[Any], None]) -> None: ...
     def run(self, call: Call, reply: Callable[[Any], None]) -> None: ...
 
 
@@ -149,7 +150,15 @@ class Recovery:
             self._release(course, BusError("The link to Redis broke."))
 
     def tell_gaps(self) -> None:
-        """Say that messages may be missing on all channels without a history."""
+        """Say that messages may be missing on all channels without a history.
+
+        Not before all are subscribed: who reads elsewhere what is missing relies on what follows.
+        """
+        self._bus.ping(self._tell_gaps)
+
+    def _tell_gaps(self, answer: Any) -> None:
+        if isinstance(answer, BusError):
+            return
         for channel in tuple(self._dispatcher().channels):
             if channel not in self._courses:
                 self._dispatcher().notify(channel, Gap)

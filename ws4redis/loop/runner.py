@@ -196,10 +196,6 @@ class Runner:
         self.sweep.greet(connection)
         return connection
 
-    def flush(self, connection: Connection) -> None:
-        """Write what is still due to a connection; runs on the hub."""
-        self._fanout.flush(connection)
-
     def may_post(self, who: str, size: int) -> bool:
         """Return whether somebody may publish without a websocket; runs on the hub.
 

@@ -282,6 +282,10 @@ class Recovery(RuleBasedStateMachine):
         if is_read:
             self._turn()
 
+    @rule(browser=browsers)
+    def read(self, browser: Browser) -> None:
+        browser.read()
+
     @rule(browser=browsers, is_blocked=st.booleans())
     def block(self, browser: Browser, is_blocked: bool) -> None:
         browser.is_blocked = is_blocked
