@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from ws4redis.exceptions import BusError
-from ws4redis.history import Call, Histories, Position
+from ws4redis.history import NOWHERE, Call, Histories, Position
 from ws4redis.loop.bus import Delivery
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.wheel import Wheel
@@ -80,9 +80,10 @@ class _Reading(NamedTuple):
 class _Course:
     """One channel with a history that is followed here."""
 
-    __slots__ = ("is_behind", "live", "name", "position", "turn", "waiting")
+    __slots__ = ("channel", "is_behind", "live", "name", "position", "turn", "waiting")
 
-    def __init__(self, name: str, live: bytes) -> None:
+    def __init__(self, channel: bytes, name: str, live: bytes) -> None:
+        self.channel = channel
         self.name = name
         self.live = live
         self.position: Position | None = None
@@ -159,7 +160,8 @@ class Recovery:
         name = channel.decode()
         if self._histories.retention(name) is None:
             return
-        course = self._courses[channel] = _Course(name, self._histories.live(name).encode())
+        live = self._histories.live(name).encode()
+        course = self._courses[channel] = _Course(channel, name, live)
         course.turn = self._checks.add(channel)
         self._live[course.live] = channel
         self._bus.subscribe(course.live)
@@ -202,9 +204,9 @@ class Recovery:
 
     def on_connected(self) -> None:
         """Read what was missed while there was no link, before anything new is handed on."""
-        for channel, course in tuple(self._courses.items()):
+        for course in tuple(self._courses.values()):
             if course.position is not None:
-                self._catch_up(channel, course)
+                self._catch_up(course)
 
     def on_lost(self) -> None:
         """Hand nothing on until it is known what was missed."""
@@ -224,7 +226,11 @@ class Recovery:
             course = self._courses[channel]
             if course.position is not None:
                 call = self._histories.read(course.name, course.position)
-                self._bus.run(call, partial(self._checked, channel, course))
+                self._bus.run(call, partial(self._checked, course))
+
+    def _follows(self, course: _Course) -> bool:
+        """Return whether anybody is left for whom an answer of Redis is."""
+        return self._courses.get(course.channel) is course
 
     def _shown(self, channel: bytes) -> str:
         return self._dispatcher().shown(channel)
@@ -251,13 +257,14 @@ class Recovery:
             return True
         if known.epoch != position.epoch or known.offset < position.offset:
             self._metrics.event("history.holes")
-            self._catch_up(self._live[course.live], course)
+            self._catch_up(course)
         return False
 
-    def _catch_up(self, channel: bytes, course: _Course) -> None:
+    def _catch_up(self, course: _Course) -> None:
         course.is_behind = True
-        call = self._histories.read(course.name, course.position)
-        self._bus.run(call, partial(self._caught_up, channel, course))
+        since = course.position or NOWHERE
+        call = self._histories.read(course.name, since)
+        self._bus.run(call, partial(self._caught_up, course, since))
 
     def _start(self, course: _Course, joining: _Joining, started: Started) -> None:
         if course.is_behind:
@@ -270,11 +277,13 @@ class Recovery:
         if isinstance(answer, Exception):
             started(answer)
             return
+        if not self._follows(course):
+            return
         reading = _parse(answer)
         if course.position is None or course.position.is_at(reading.position):
             course.position = reading.position
         elif not course.is_behind:
-            self._catch_up(self._live[course.live], course)
+            self._catch_up(course)
         # What it would get now, it would get once more from the catch-up.
         start = None if course.is_behind else joining.take(reading)
         if start is None:
@@ -302,18 +311,21 @@ class Recovery:
             else:
                 started(error)
 
-    def _checked(self, channel: bytes, course: _Course, answer: Any) -> None:
-        if self._courses.get(channel) is not course or isinstance(answer, Exception):
+    def _checked(self, course: _Course, answer: Any) -> None:
+        if not self._follows(course) or isinstance(answer, Exception):
             return
         position, known = _parse(answer).position, course.position
         if known is None or course.is_behind or not known.is_at(position):
-            self._catch_up(channel, course)
+            self._catch_up(course)
         else:
             course.position = position
 
-    def _caught_up(self, channel: bytes, course: _Course, answer: Any) -> None:
+    def _caught_up(self, course: _Course, since: Position, answer: Any) -> None:
         """Hand on what was missed, then go on; or say that it can't be had."""
-        if self._courses.get(channel) is not course or isinstance(answer, BusError):
+        if not self._follows(course) or isinstance(answer, BusError):
+            return
+        if course.position is None or not since.is_at(course.position):
+            # A check found it behind while it was read already, and that reading was the first.
             return
         if isinstance(answer, Exception):
             # The next check tries again.
@@ -324,19 +336,19 @@ class Recovery:
         course.position = reading.reached
         if not reading.is_whole:
             self._metrics.event("history.gaps")
-            self._dispatcher().notify(channel, partial(Gap, position=str(reading.position)))
+            self._dispatcher().notify(course.channel, partial(Gap, position=str(reading.position)))
         elif reading.messages:
             self._metrics.event("history.recovered", len(reading.messages))
             self._dispatcher().dispatch(
                 [
-                    (channel, payload, str(reading.position._replace(offset=offset)))
+                    (course.channel, payload, str(reading.position._replace(offset=offset)))
                     for offset, payload in reading.messages
                 ]
             )
-        if self._courses.get(channel) is not course:
+        if not self._follows(course):
             return
         if course.position != reading.position:
-            self._catch_up(channel, course)
+            self._catch_up(course)
         else:
             course.is_behind = False
             self._release(course)
