@@ -134,7 +134,8 @@ class Bus:
         self._outgoing_size = 0
         self._has_outgoing = Event()
         self._is_connected = Event()
-        self._heard = True
+        self.heard = 0
+        """How many answers and messages came."""
         self._scripts: set[str] = set()
         """Those that Redis knows, as they were sent on this link."""
         self._is_dispatching = False
@@ -340,7 +341,6 @@ class Bus:
 
     def _serve(self, link: Link) -> None:
         """Use a link until it breaks."""
-        self._heard = True
         self._is_dispatching = False
         self._fault = ""
         self._scripts.clear()
@@ -407,7 +407,7 @@ class Bus:
         deliveries: list[Delivery] = []
         while (answer := reader.gets()) is not Ellipsis:
             # Bytes that never become an answer are no sign of life.
-            self._heard = True
+            self.heard += 1
             if isinstance(answer, hiredis.PushNotification) and answer[0] == b"message":
                 deliveries.append((answer[1], answer[2], ""))
             else:
@@ -460,14 +460,14 @@ class Bus:
         """Notice a Redis that went away without a word."""
         missed = 0
         while missed < CHECKS_MISSED:
-            self._heard = False
+            heard = self.heard
             self._send(b"PING")
             # What nobody wants any more is forgotten; the rest may be allowed by now.
             self.refused.intersection_update(self._listener.channels())
             self._ask_again(self.refused)
             gevent.sleep(CHECK_INTERVAL)
             # While messages are handed over, nothing is read: then silence says nothing.
-            missed = 0 if self._heard or self._is_dispatching else missed + 1
+            missed = 0 if self.heard != heard or self._is_dispatching else missed + 1
         self._break(link, f"Redis did not answer for {CHECK_INTERVAL * CHECKS_MISSED:g} s")
 
     def _break(self, link: Link, fault: str) -> None:
