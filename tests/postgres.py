@@ -17,9 +17,10 @@ from tests.waiting import wait_for
 
 def _program(name: str) -> str:
     """Return the path of one of its programs; Debian keeps them where no PATH leads."""
-    found = shutil.which(name)
-    newest = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return found or str(newest[-1])
+    known = [shutil.which(name), *sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))]
+    found = [path for path in known if path is not None]
+    assert found, f"there is no {name}: run tests/packages.sh"
+    return str(found[-1])
 
 
 def _user() -> str | None:

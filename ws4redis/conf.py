@@ -269,7 +269,8 @@ class Settings:
     it. None: nothing is compressed, in neither direction."""
 
     max_message_size: int = setting(2**20, "E015", _number(1, whole=True))
-    """Bytes of the largest message that a client may send; a larger one closes with 1009."""
+    """Bytes of the largest message that a client may send; a larger one closes with 1009, or gets a
+    413 if it is posted."""
 
     max_fragments: int = setting(1024, "E024", _number(1, whole=True))
     """Frames that a message of a client may be cut into; more of them close with 1009."""
@@ -284,7 +285,7 @@ class Settings:
 
     over_rate: str = setting("close", "E030", _over_rate)
     """What happens to a client that sends more: ``'close'`` ends its websocket with 1008,
-    ``'drop'`` ignores what it sends beyond its rate."""
+    ``'drop'`` ignores what it sends beyond its rate. Who posts more gets a 429."""
 
     outbox_size: int = setting(2**20, "E016", _number(1024, whole=True))
     """Bytes that may wait for one slow client, behind the message that it is taking. Beyond it, it
@@ -322,7 +323,8 @@ class Settings:
 
     handshake_timeout: float = setting(10.0, "E036", _number(0.1))
     """Seconds that a client has to send its handshake to ``manage.py ws4redis serve``, all its
-    headers; then it gets a 408. Other servers have options of their own for that."""
+    headers, and as many for a message that it posts; then it gets a 408. Other servers have options
+    of their own for that."""
 
     log_rate: int | None = setting(20, "E037", _number(1, none=True, whole=True))
     """Lines of one kind that clients may cause in a second; one more says how many were left out.

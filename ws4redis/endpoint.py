@@ -147,17 +147,19 @@ class Endpoint:
             if environ.get("REQUEST_METHOD") == "POST":
                 self._publish(environ, start_response, settings, request["client"])
                 return []
-            self._open(environ, start_response, settings, request["client"])
+            is_open = self._open(environ, start_response, settings, request["client"])
         except (Exception, HookTimeout) as error:
             self._metrics.event("connections.refused")
             # Without a name: this frame, which the failure knows, must not know it.
             return _refuse(environ, start_response, _logged(_refusal(error), request))
-        logger.info(OPENED, request, extra=request)
+        if is_open:
+            logger.info(OPENED, request, extra=request)
         return []
 
     def _open(
         self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
-    ) -> None:
+    ) -> bool:
+        """Answer a request; return whether a websocket, or a stream, is open."""
         _check_address(environ, settings)
         _check_facility(environ, settings, self._metrics)
         is_stream = _asks_for_stream(environ)
@@ -168,7 +170,7 @@ class Endpoint:
         if is_stream and environ["REQUEST_METHOD"] == "HEAD":
             grant = self._authorize(environ, settings, runner)
             start_response(OK, [*_STREAM_HEADERS, *_refused_header(grant)])
-            return
+            return False
         place = runner.call(runner.enter, client)
         opening = _Opening(environ, settings, handshake, transport, runner, place)
         try:
@@ -179,6 +181,7 @@ class Endpoint:
             raise
         if ready.source is not None:
             ready.source.start()
+        return True
 
     def _publish(
         self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
@@ -196,11 +199,20 @@ class Endpoint:
             publish = partial(grant.subscriber.publish_message, RedisMessage(body))
             runner.offload(framed, publish, timeout=settings.hook_timeout)
         finally:
-            own = type(grant.subscriber)
-            if overrides(own, "release") or has_own_source(own):
-                runner.offload(framed, grant.subscriber.release)
+            self._release(grant.subscriber, runner)
         self._metrics.event("messages.received")
         start_response(NO_CONTENT, [("Cache-Control", "no-store")])
+
+    def _release(self, subscriber: RedisSubscriber, runner: Runner) -> None:
+        """Give a subscriber up whose message is published, or not; that can't change any more."""
+        own = type(subscriber)
+        if not overrides(own, "release") and not has_own_source(own):
+            return
+        try:
+            runner.offload(framed, subscriber.release)
+        except Exception:
+            self._metrics.event("hooks.failed")
+            logger.exception("%s.release failed", own.__qualname__)
 
     def _find(self, environ: Environ, start_response: StartResponse) -> tuple[Transport, Runner]:
         transport = find(environ, start_response)
@@ -241,8 +253,9 @@ class Endpoint:
         visitor = _Visitor(
             _kept(opening.environ), opening.place, opening.settings, opening.runner, terms
         )
-        heartbeat = opening.runner.options.heartbeat
-        return Multiplex(facility, partial(self._subscribe, visitor), heartbeat)
+        runner = opening.runner
+        subscribe = partial(self._subscribe, visitor)
+        return Multiplex(facility, subscribe, runner.options.heartbeat)
 
     def _subscribe(self, visitor: _Visitor, command: v1.Subscribe, held: int) -> Facility:
         """Join one more facility for an open websocket; runs on the hub."""
@@ -302,10 +315,19 @@ def _asks_for_stream(environ: Environ) -> bool:
 
 
 def _check_fetch(environ: Environ) -> None:
-    """Refuse what a page of another site asks for without an origin, as it can't read it anyhow."""
-    site = environ.get("HTTP_SEC_FETCH_SITE", "none")
-    if "HTTP_ORIGIN" not in environ and site not in ("none", "same-origin"):
+    """Refuse what a page of another site may have asked for: a stream need not tell its origin.
+
+    Another site's page can't read what it gets without one, but a page on a name of its own that
+    leads to this server's address can; so the Host has to be one of ours.
+    """
+    if "HTTP_ORIGIN" in environ:
+        return
+    if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
         raise HandshakeError(403, "Another site may not open streams here.")
+    host = access.hostname(environ)
+    if not access.is_allowed_host(host, access.allowed_hosts()):
+        detail = f"The Host is {host[:200]!r}; ALLOWED_HOSTS does not have it."
+        raise HandshakeError(403, "There are no streams under this name.", detail=detail)
 
 
 def _terms(opening: _Opening, grant: access.Grant) -> _Terms:

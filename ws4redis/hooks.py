@@ -69,12 +69,13 @@ class HookedWebsocket:
             self._facility.connection.close(code)
 
     def _send(self, payload: bytes, binary: bool | None) -> None:
-        connection = self._facility.connection
-        if connection is None:
-            self._facility.handover.insert(Outgoing(payload))
-        else:
-            encoding = self._facility.encoding._replace(binary=bool(binary))
-            connection.send(Outgoing(payload).frame(encoding))
+        facility = self._facility
+        message = Outgoing(payload, facility=facility.membership.name)
+        if facility.connection is None:
+            facility.handover.insert(message)
+        elif not facility.is_closed:
+            encoding = facility.encoding._replace(binary=bool(binary))
+            facility.connection.send(message.frame(encoding))
 
 
 class HookPublisher:
@@ -125,7 +126,7 @@ class HookPublisher:
             self._subscriber.announce = partial(self._runner.call, facility.expect_return)
             self._subscriber.retract = partial(self._runner.call, facility.retract)
             self._call(partial(self._subscriber.publish_message, payload))
-            if facility.connection is not None and facility.connection.paused:
+            if facility.connection is not None:
                 facility.connection.resume(self)
         self._is_busy = False
         if self._is_released:

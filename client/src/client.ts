@@ -1,7 +1,7 @@
 // What pages use: the documented options, callbacks and methods around one connection.
 import type { Kind } from "./attempts";
 import { browser } from "./browser";
-import type { Frame } from "./frames";
+import { type Answer, type Frame, RAW } from "./frames";
 import { Link } from "./link";
 import type {
   Data,
@@ -109,7 +109,7 @@ export class Client {
       },
       {
         onState: (state) => this.changed(state),
-        onRaw: () => this.ready(),
+        onRaw: () => this.answered(RAW),
         onFrame: (frame) => this.take(frame),
         onRawMessage: (data) => this.received(data),
         onLost: (event) => this.lost(event),
@@ -161,7 +161,9 @@ export class Client {
     }
   }
 
-  private ready(): void {
+  private answered(answer: Answer): void {
+    this.facility = answer.facility;
+    this.reader?.answered(answer);
     for (const message of this.queue.take()) {
       this.send_message(message);
     }
@@ -170,9 +172,7 @@ export class Client {
 
   private take({ head, payload }: Frame): void {
     if (head.type === "welcome") {
-      this.facility = head.facility;
-      this.reader?.answered(head);
-      this.ready();
+      this.answered(head);
     } else if (head.type === "message") {
       this.reader?.received(head, payload);
     } else if (head.type === "gap") {

@@ -21,12 +21,23 @@ export interface Answer {
   refused: Record<string, string>;
 }
 
+/** What stands for an answer where the server does not speak it: one channel without a name. */
+export const RAW: Answer = {
+  type: "welcome",
+  facility: "",
+  channels: { "": {} },
+  publishes: [],
+  refused: {},
+};
+
 export interface MessageHead {
   type: "message";
   channel: string;
   position?: string;
   persisted?: boolean;
   base64?: boolean;
+  /** Whether what is in base64 is text. */
+  text?: boolean;
 }
 
 export interface GapHead {
@@ -93,7 +104,10 @@ export function decode(data: Payload): Frame | undefined {
   const [line, payload] = split(data);
   const head = parse(line);
   if (head?.type === "message" && head.base64 && typeof payload === "string") {
-    return { head, payload: fromBase64(payload) };
+    const bytes = fromBase64(payload);
+    // A byte order mark is part of the message.
+    const text = () => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+    return { head, payload: head.text ? text() : bytes };
   }
   return head && { head, payload };
 }

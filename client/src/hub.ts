@@ -3,7 +3,7 @@
 // What it gets goes to all tabs, and each subscription takes what it has not seen yet.
 import type { Kind } from "./attempts";
 import { backoff } from "./backoff";
-import type { Answer, Frame } from "./frames";
+import { type Answer, type Frame, RAW } from "./frames";
 import { Group } from "./group";
 import { Link } from "./link";
 import type { Member, News, Wish } from "./messages";
@@ -44,8 +44,10 @@ export class Hub {
       this.subscribe(wish.member);
     } else if (wish.wish === "unsubscribe") {
       this.remove((group) => group.remove(wish.key));
-    } else {
+    } else if (wish.wish === "publish") {
       this.publish(wish.key, wish.payload);
+    } else {
+      this.link?.connect();
     }
   }
 
@@ -250,12 +252,8 @@ export class Hub {
   /** The server does not know `ws4redis.v1`: there is one facility, and no names of channels. */
   private becomeRaw(): void {
     this.isUp = true;
-    const channels = { "": {} };
     const facility = this.first;
-    this.answered(
-      { type: "welcome", facility, channels, publishes: [], refused: {} },
-      this.groups.get(facility)?.id ?? 0,
-    );
+    this.answered({ ...RAW, facility }, this.groups.get(facility)?.id ?? 0);
     this.refuseOthers();
   }
 

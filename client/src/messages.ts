@@ -7,7 +7,9 @@ import type { Since } from "./positions";
 export type Wish =
   | { wish: "subscribe"; member: Member }
   | { wish: "unsubscribe"; key: string }
-  | { wish: "publish"; key: string; payload: Sendable };
+  | { wish: "publish"; key: string; payload: Sendable }
+  /** Somebody looks at the tab, or the network is back: wait no longer. */
+  | { wish: "connect" };
 
 /** One subscription of one tab. */
 export interface Member {

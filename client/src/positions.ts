@@ -24,6 +24,11 @@ export class Positions {
     this.save(this.since());
   }
 
+  clear(): void {
+    this.seen.clear();
+    this.save({});
+  }
+
   /** Note the position of a message; return false if that message was seen before. */
   advance(channel: string, position: string): boolean {
     if (this.covers(channel, position)) {

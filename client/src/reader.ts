@@ -30,6 +30,7 @@ export class Reader {
   private isFresh = true;
   private hasBegun = false;
   private takesPersisted = true;
+  private wasRaw = false;
 
   constructor(
     private readonly options: ReaderOptions,
@@ -51,9 +52,14 @@ export class Reader {
   /** The server has subscribed the channels. */
   answered(answer: Answer): void {
     const { isFresh } = this;
+    if ("" in answer.channels) {
+      // Nobody knows any more which messages were seen.
+      this.options.positions.clear();
+    }
     const starts = Object.entries(answer.channels);
     const whole = starts.filter(([channel, start]) => this.begin(channel, start));
     this.returning = answer.publishes.filter((channel) => channel in answer.channels);
+    this.wasRaw = "" in answer.channels;
     this.isFresh = false;
     this.hasBegun = true;
     this.takesPersisted = isFresh;
@@ -108,7 +114,8 @@ export class Reader {
   /** Note where a channel begins; return whether everything since its known position is there. */
   private begin(channel: string, { position, recovered }: Start): boolean {
     const { positions } = this.options;
-    const wasKnown = this.known.has(channel);
+    const isOther = this.wasRaw || (channel === "" && this.known.size > 0);
+    const wasKnown = this.known.has(channel) || isOther;
     this.known.add(channel);
     if (position === undefined) {
       if (wasKnown) {
@@ -123,7 +130,7 @@ export class Reader {
     if (seen === undefined || !hasAll) {
       positions.set(channel, position);
     }
-    if (!hasAll && (seen !== undefined || recovered === false)) {
+    if (!hasAll && (seen !== undefined || recovered === false || this.wasRaw)) {
       this.told.gap(channel);
     }
     return hasAll;

@@ -33,6 +33,7 @@ export class Socket {
   private readonly backend: Backend;
   private current: StateName = "closed";
   private isFinal = false;
+  private unwake: () => void = () => undefined;
 
   constructor(
     private readonly uri: string,
@@ -92,7 +93,10 @@ export class Socket {
       return this.createHub(tell);
     }
     const name = `ws4redis ${this.uri} ${identity}`;
-    return new Sharing(name, this.tab, (all) => this.createHub(all), tell);
+    const sharing = new Sharing(name, this.tab, (all) => this.createHub(all), tell);
+    // The tab with the hub may be hidden, and its timers slow.
+    this.unwake = this.environment.onWakeup(() => sharing.wish({ wish: "connect" }));
+    return sharing;
   }
 
   private createHub(tell: (news: News) => void): Hub & Backend {
@@ -117,6 +121,7 @@ export class Socket {
 
   private end(): void {
     this.isFinal = true;
+    this.unwake();
     this.backend.close();
     this.changed("closed");
   }

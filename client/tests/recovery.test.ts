@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { DETOUR_TIME } from "../src/attempts";
 import { FakeSocket, makeRecovering, makeWorld, reconnect } from "./fakes";
 
 const CHANNEL = "broadcast:foo";
@@ -96,7 +97,7 @@ test("a server that is old gets raw messages", () => {
 });
 
 test("a browser that gives up without an answer to the offer finds the old server", () => {
-  const { client, told } = makeRecovering();
+  const { client, told, time } = makeRecovering();
   const offers = () => FakeSocket.all.map((socket) => socket.protocols);
   reconnect();
   expect(offers()).toEqual([["ws4redis.v1"], undefined]);
@@ -110,6 +111,34 @@ test("a browser that gives up without an answer to the offer finds the old serve
   FakeSocket.last.opens();
   FakeSocket.last.receives("raw");
   expect([told, client.state]).toEqual([[["message", "raw", undefined]], "open"]);
+  expect(reconnect().protocols).toBe(undefined);
+  FakeSocket.last.opens();
+  expect(told.slice(1)).toEqual([["gap", ""]]);
+  // It may have been replaced by a new one since.
+  time.value += DETOUR_TIME;
+  expect(reconnect().protocols).toEqual(["ws4redis.v1"]);
+  expect(FakeSocket.last.query.has("since")).toBe(false);
+  FakeSocket.last.welcomes(at("a:7"));
+  expect(told.slice(2)).toEqual([["gap", CHANNEL]]);
+  reconnect().welcomes(at("a:7", true));
+  expect(told.slice(3)).toEqual([["recovered", CHANNEL]]);
+});
+
+test("a server that is replaced by an old one is found, too", () => {
+  const { told } = makeRecovering();
+  FakeSocket.last.welcomes(at("a:1"));
+  while (FakeSocket.last.protocols !== undefined) {
+    reconnect();
+  }
+  FakeSocket.last.opens();
+  FakeSocket.last.ends(1000);
+  vi.advanceTimersByTime(0);
+  reconnect().opens();
+  FakeSocket.last.receives("raw");
+  expect(told).toEqual([
+    ["gap", ""],
+    ["message", "raw", undefined],
+  ]);
 });
 
 test("a server that was away is not taken for an old one", () => {

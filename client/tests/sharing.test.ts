@@ -193,7 +193,7 @@ test("a tab that closes its socket hands over, too", async () => {
   const next = await open();
   leader.socket.close();
   await settle();
-  expect(FakeSocket.all).toHaveLength(2);
+  expect(FakeSocket.all.map((socket) => socket.closing)).toEqual([true, false]);
   FakeSocket.last.welcomes(granted("a:1", true));
   FakeSocket.last.delivers("1", "a:2");
   await settle();
@@ -222,6 +222,31 @@ test("a lost connection is told to all tabs, and recovered for all", async () =>
   FakeSocket.last.welcomes(granted("a:3", false));
   await settle();
   expect([leader.told, follower.told]).toEqual([["-- gap"], ["-- gap"]]);
+});
+
+test("what a tab publishes while the connection breaks is sent when it is back", async () => {
+  await open();
+  FakeSocket.last.welcomes(granted("a:1"));
+  const follower = await open();
+  FakeSocket.last.ends();
+  // The tab does not know it yet.
+  follower.subscription.publish("late");
+  await vi.advanceTimersByTimeAsync(500);
+  FakeSocket.last.welcomes(granted("a:1", true));
+  await settle();
+  expect(FakeSocket.last.sent).toEqual([expect.stringContaining("\nlate")]);
+});
+
+test("a tab that wakes up lets the others wait no longer", async () => {
+  await open();
+  const follower = await open();
+  FakeSocket.last.ends();
+  await settle();
+  expect(follower.socket.state).toBe("waiting");
+  world.wake();
+  await settle();
+  expect(follower.socket.state).toBe("connecting");
+  expect(FakeSocket.all).toHaveLength(2);
 });
 
 test("two identities share nothing", async () => {

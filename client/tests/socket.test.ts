@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { connect, Socket, type SocketOptions } from "../src/socket";
 import type { Subscription, SubscriptionOptions } from "../src/subscription";
-import { FakeEvents, FakeSocket, makeWorld, reconnect, type World } from "./fakes";
+import { blockWebsockets, FakeEvents, FakeSocket, makeWorld, reconnect, type World } from "./fakes";
 
 const granted = (position: string, recovered?: boolean) => ({
   "broadcast:foo": { position, recovered },
@@ -216,6 +216,74 @@ test("a second one that wants more, or comes from further back, makes the first 
   ]);
 });
 
+const tokenAt = (position: string) =>
+  `${btoa(JSON.stringify({ p: { "broadcast:foo": position } }))}:time:signature`;
+
+test.each(["a:1", "*:0"])("one that comes from %s has it read from there", async (position) => {
+  const { socket } = makeSocket();
+  follow(socket);
+  FakeSocket.last.welcomes(granted("a:2"));
+  follow(socket, "foo", { from: tokenAt(position) });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(FakeSocket.last.commands).toMatchObject([{ since: { "broadcast:foo": position } }]);
+});
+
+test("one that comes from further on does not keep another from the beginning", async () => {
+  const { socket } = makeSocket();
+  follow(socket, "foo", { from: tokenAt("*:0") });
+  follow(socket, "foo", { from: tokenAt("a:1") });
+  await vi.advanceTimersByTimeAsync(0);
+  FakeSocket.last.welcomes(granted("*:0", true));
+  expect(FakeSocket.last.commands).toMatchObject([{ since: { "broadcast:foo": "*:0" } }]);
+});
+
+test("one that comes from the very same place asks for nothing", async () => {
+  const { socket } = makeSocket();
+  follow(socket);
+  FakeSocket.last.welcomes(granted("a:2"));
+  const { told } = follow(socket, "foo", { from: tokenAt("a:2") });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(FakeSocket.last.commands).toEqual([]);
+  expect(told).toEqual([["recovered", "broadcast:foo"]]);
+});
+
+test("one with a token that only the server can read may cost the others a gap, which is told", async () => {
+  const { socket } = makeSocket();
+  const first = follow(socket);
+  FakeSocket.last.welcomes(granted("a:2"));
+  follow(socket, "foo", { from: "opaque" });
+  await vi.advanceTimersByTimeAsync(0);
+  const [command] = FakeSocket.last.commands;
+  expect(command).toMatchObject({ from: "opaque", since: {} });
+  answers(command, granted("a:3", true));
+  expect(first.told).toEqual([["gap", "broadcast:foo"]]);
+});
+
+test("persisted messages are for newcomers only", () => {
+  const { socket } = makeSocket();
+  const first = follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  const second = follow(socket, "foo", { channels: ["subscribe-broadcast", "subscribe-user"] });
+  answers(FakeSocket.last.commands[0], { ...granted("a:1"), "user:john:foo": {} });
+  FakeSocket.last.delivers("last", undefined, { persisted: true });
+  expect([first.told.length, second.told.length]).toEqual([0, 1]);
+});
+
+test("the answer to an older question counts for nobody", () => {
+  const { socket } = makeSocket();
+  follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  const user = follow(socket, "foo", { channels: ["subscribe-user"] });
+  const group = follow(socket, "foo", { channels: ["subscribe-group"] });
+  const [older, newer] = FakeSocket.last.commands;
+  const asGroup = { channel: "group:x:foo" };
+  answers(older, { ...granted("a:1", true), "user:john:foo": {} });
+  FakeSocket.last.delivers("too early", undefined, asGroup);
+  answers(newer, { ...granted("a:1", true), "user:john:foo": {}, "group:x:foo": {} });
+  FakeSocket.last.delivers("1", undefined, asGroup);
+  expect([user.told, group.told]).toEqual([[], [["message", "1", "group:x:foo", undefined]]]);
+});
+
 test("a token alone is read by the server", async () => {
   const { socket } = makeSocket();
   const token = `${btoa(JSON.stringify({ p: { "broadcast:foo": "a:1" } }))}:time:signature`;
@@ -280,30 +348,26 @@ test("an old server has one facility, and raw messages", async () => {
 
 test("where websockets do not get through, each facility has its own stream", async () => {
   const { socket, posted } = makeSocket();
-  follow(socket);
-  const bar = follow(socket, "bar", { channels: ["subscribe-broadcast", "publish-broadcast"] });
   const dead = follow(socket, "dead");
-  while (!FakeEvents.all.length) {
-    FakeSocket.last.ends();
-    vi.advanceTimersToNextTimer();
-  }
-  const first = FakeEvents.last.uri.includes("/foo?") ? "foo" : "other";
-  expect(first).toBe("foo");
+  const { told, subscription } = follow(socket, "bar");
+  follow(socket);
+  blockWebsockets();
+  // Each attempt begins with another facility.
+  expect(FakeEvents.last.uri).toContain("/ws/foo?");
   FakeEvents.last.welcomes(granted("a:1"));
-  const [, barEvents, deadEvents] = FakeEvents.all;
-  expect(barEvents?.uri).toBe(
-    "http://test/ws/bar?subscribe-broadcast&publish-broadcast&echo",
-  );
-  barEvents?.welcomes({ "broadcast:bar": {} }, { facility: "bar" });
-  barEvents?.delivers("1", undefined, { channel: "broadcast:bar" });
-  deadEvents?.fails(2);
-  bar.subscription.publish("posted");
+  const streams = FakeEvents.all.slice(1);
+  const streamOf = (name: string) => streams.find(({ uri }) => uri.includes(`/ws/${name}?`));
+  streamOf("bar")?.welcomes({ "broadcast:bar": {} }, { facility: "bar" });
+  streamOf("bar")?.delivers("1", undefined, { channel: "broadcast:bar" });
+  streamOf("dead")?.fails(2);
+  subscription.publish("posted");
   await vi.advanceTimersByTimeAsync(0);
-  expect(bar.told).toEqual([["message", "1", "broadcast:bar", undefined]]);
+  expect(streams).toHaveLength(3);
+  expect(told).toEqual([["message", "1", "broadcast:bar", undefined]]);
   expect(dead.told).toMatchObject([["refused", expect.any(String), { status: 403 }]]);
-  expect(posted.map(({ uri }) => uri)).toEqual([barEvents?.uri]);
-  bar.subscription.unsubscribe();
-  expect(barEvents?.readyState).toBe(2);
+  expect(posted.map(({ uri }) => uri)).toEqual(["http://test/ws/bar?subscribe-broadcast&echo"]);
+  subscription.unsubscribe();
+  expect(streamOf("bar")?.readyState).toBe(2);
 });
 
 test("an error in a callback is reported and breaks nothing", () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import signal
 import subprocess
 import threading
@@ -41,12 +42,26 @@ GOOD = {"Cookie": f"csrftoken={TOKEN}", "X-CSRFToken": TOKEN}
 Open = Callable[..., EventSource]
 
 
+@contextmanager
+def running(
+    kind: str,
+    directory: Path,
+    redis_url: str,
+    changes: dict[str, str] | None = None,
+    **settings: Any,
+) -> Iterator[Server]:
+    """Run a server that does not wait long in the end: the clients here don't close in answer."""
+    quick = {"WS4REDIS_DRAIN_TIME": 0.5}
+    with serving(kind, directory, redis_url, changes, **quick, **settings) as server:
+        yield server
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def door(
     request: pytest.FixtureRequest, directory: Path, redis_server: RedisServer, users: Any
 ) -> Iterator[Server]:
-    with serving(request.param, directory, redis_server.url, **SETTINGS) as running:
-        yield running
+    with running(request.param, directory, redis_server.url, **SETTINGS) as server:
+        yield server
 
 
 @pytest.fixture
@@ -246,18 +261,50 @@ def test_a_refusal_is_an_answer(door: Server, facility: str, name: str) -> None:
     assert refusal(door, address.format(facility), **headers) == status
 
 
+@pytest.mark.parametrize(
+    ("limit", "status"),
+    [("", 503), ("_PER_ADDRESS", 429), ("_PER_USER", 429), ("_PER_SESSION", 429)],
+)
 def test_a_stream_takes_a_place_until_it_ends(
-    directory: Path, redis_server: RedisServer, users: Any, facility: str, open_stream: Open
+    limit: str,
+    status: int,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    cookies: Any,
+    facility: str,
+    open_stream: Open,
 ) -> None:
-    with serving("serve", directory, redis_server.url, WS4REDIS_MAX_CONNECTIONS=2) as server:
-        address = f"{facility}?subscribe-broadcast"
-        streams = [open_stream(server, address) for _ in range(2)]
+    settings = {f"WS4REDIS_MAX_CONNECTIONS{limit}": 2}
+    john = cookies["john"]
+    with running("serve", tmp_path, redis_server.url, **settings) as server:
+        address = f"{facility}?subscribe-broadcast&publish-broadcast"
+        streams = [open_stream(server, address, Cookie=john) for _ in range(2)]
         for stream in streams:
             stream.next("welcome")
-        assert refusal(server, address) == 503
+        assert refusal(server, address, Cookie=john) == status
+        # What is posted takes none.
+        assert post(server, address, Cookie=f"{john}; csrftoken={TOKEN}") == 204
         streams[0].close()
-        wait_for(lambda: open_stream(server, address).status == 200)
-        assert refusal(server, address) == 503
+        wait_for(lambda: open_stream(server, address, Cookie=john).status == 200)
+        assert refusal(server, address, Cookie=john) == status
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "status"),
+    [
+        ("WS4REDIS_MAX_CHANNELS", 1, 403),
+        ("WS4REDIS_REFUSE_UNRESOLVED", True, 403),
+        ("WS4REDIS_FACILITY_PATTERN", "[a-z]", 404),
+    ],
+)
+def test_a_limit_of_a_handshake_is_one_of_streams_and_posts(
+    setting: str, value: Any, status: int, tmp_path: Path, redis_server: RedisServer, cookies: Any
+) -> None:
+    with running("serve", tmp_path, redis_server.url, **{setting: value}) as server:
+        cookie = cookies["john"] if setting == "WS4REDIS_MAX_CHANNELS" else ""
+        address = "f00?subscribe-user&publish-broadcast"
+        assert refusal(server, address, Cookie=cookie) == status
+        assert post(server, address, Cookie=f"{cookie}; csrftoken={TOKEN}") == status
 
 
 def test_a_page_of_a_trusted_origin_may_read(door: Server, facility: str) -> None:
@@ -385,8 +432,8 @@ def test_nothing_is_lost_when_the_server_is_killed(
     address = f"{name}?subscribe-broadcast"
     history = {"WS4REDIS_HISTORY": {"kept*": {"length": 100_000}}}
     with (
-        serving(kind, tmp_path, redis_server.url, **history) as doomed,
-        serving(other, tmp_path, redis_server.url, **history) as heir,
+        running(kind, tmp_path, redis_server.url, **history) as doomed,
+        running(other, tmp_path, redis_server.url, **history) as heir,
         override_settings(**history),
         publishing(name) as published,
     ):
@@ -444,7 +491,7 @@ def test_heartbeats_and_pings_are_comments(
     facility: str,
     open_stream: Open,
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url, **settings) as server:
+    with running(kind, tmp_path, redis_server.url, **settings) as server:
         stream = open_stream(server, f"{facility}?subscribe-broadcast")
         stream.next("welcome")
         for _ in range(4):
@@ -463,7 +510,7 @@ def test_the_end_of_the_server_is_told(
     facility: str,
     open_stream: Open,
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url) as server:
+    with running(kind, tmp_path, redis_server.url) as server:
         stream = open_stream(server, f"{facility}?subscribe-broadcast")
         stream.next("welcome")
         server.process.send_signal(signal.SIGTERM)
@@ -499,7 +546,7 @@ def test_a_slow_reader_is_given_up(
     facility: str,
     open_stream: Open,
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url, WS4REDIS_OUTBOX_SIZE=2**15) as server:
+    with running(kind, tmp_path, redis_server.url, WS4REDIS_OUTBOX_SIZE=2**15) as server:
         address = f"{facility}?subscribe-broadcast"
         lazy = open_stream(server, address, receive_buffer=2048)
         quick = open_stream(server, address)
@@ -520,7 +567,7 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
     tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_stream: Open
 ) -> None:
     settings = {"WS4REDIS_PING_INTERVAL": 0.5, "WS4REDIS_MAX_CONNECTIONS": 1}
-    with serving("serve", tmp_path, redis_server.url, **settings) as server:
+    with running("serve", tmp_path, redis_server.url, **settings) as server:
         address = f"{facility}?subscribe-broadcast"
         silent = open_stream(server, address, receive_buffer=2048)
         silent.next("welcome")
@@ -534,7 +581,7 @@ def test_a_client_that_acknowledges_nothing_is_given_up(
 def test_a_loss_of_the_link_to_redis_is_told(
     tmp_path: Path, own_redis: RedisServer, users: Any, facility: str, open_stream: Open
 ) -> None:
-    with serving("serve", tmp_path, own_redis.url, **SETTINGS) as server:
+    with running("serve", tmp_path, own_redis.url, **SETTINGS) as server:
         address = f"{facility}?subscribe-broadcast&publish-broadcast"
         stream = open_stream(server, address)
         stream.next("welcome")
@@ -552,7 +599,7 @@ def test_a_post_goes_through_the_subscriber_of_the_site(
     tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, open_stream: Open
 ) -> None:
     own = {"WS4REDIS_SUBSCRIBER": "tests.subscribers.Counting"}
-    with serving("serve", tmp_path, redis_server.url, **own) as server:
+    with running("serve", tmp_path, redis_server.url, **own) as server:
         stream = open_stream(server, f"{facility}?subscribe-broadcast")
         stream.next("welcome")
         address = f"{facility}?publish-broadcast"
@@ -562,11 +609,54 @@ def test_a_post_goes_through_the_subscriber_of_the_site(
         assert bodies(stream, 1)[0].startswith("users: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "address", "expected"),
+    [
+        ("Welcoming", "{}?subscribe-broadcast", ["welcome, N users", "live"]),
+        ("Additional", "{}?subscribe-broadcast&subscribe-weather", ["live"]),
+        ("Translating", "{}?subscribe-broadcast", ["LIVE"]),
+    ],
+)
+def test_a_stream_goes_through_the_subscriber_of_the_site(
+    name: str,
+    address: str,
+    expected: list[str],
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    facility: str,
+    open_stream: Open,
+) -> None:
+    own = {"WS4REDIS_SUBSCRIBER": f"tests.subscribers.{name}"}
+    with running("serve", tmp_path, redis_server.url, **own) as server:
+        stream = open_stream(server, address.format(facility))
+        stream.next("welcome")
+        publish(facility, "live")
+        got = [re.sub("[0-9]+", "N", text) for text in bodies(stream, len(expected))]
+        assert got == expected
+
+
+def test_a_subscriber_is_given_up_after_a_post(
+    tmp_path: Path, own_redis: RedisServer, users: Any, facility: str
+) -> None:
+    own = {"WS4REDIS_SUBSCRIBER": "tests.subscribers.Releasing"}
+    with (
+        running("serve", tmp_path, own_redis.url, **own) as server,
+        own_redis.client() as redis_client,
+    ):
+        assert post(server, f"{facility}?publish-broadcast&subscribe-broadcast") == 204
+        assert redis_client.lrange("released", 0, -1) == [f"broadcast:{facility}".encode()]
+        # Without a channel it fails, and what is published stays so.
+        assert post(server, f"{facility}?publish-broadcast", b"published") == 204
+        assert redis_client.get(f"broadcast:{facility}") == b"published"
+        assert "Releasing.release failed" in server.log
+
+
 @pytest.mark.parametrize("kind", ["serve", "gunicorn-gthread"])
 def test_who_posts_too_much_is_refused(
     kind: str, tmp_path: Path, redis_server: RedisServer, cookies: Any, facility: str
 ) -> None:
-    with serving(kind, tmp_path, redis_server.url, WS4REDIS_MAX_MESSAGE_RATE=0.01) as server:
+    with running(kind, tmp_path, redis_server.url, WS4REDIS_MAX_MESSAGE_RATE=0.01) as server:
         address = f"{facility}?publish-broadcast"
         wait_for(lambda: post(server, address) == 429)
         # Others are not concerned.
@@ -596,7 +686,7 @@ class Typing:
 def test_a_body_comes_in_time_and_when_it_is_asked_for(
     tmp_path: Path, redis_server: RedisServer, users: Any, facility: str, redis_client: Any
 ) -> None:
-    with serving("serve", tmp_path, redis_server.url, WS4REDIS_HANDSHAKE_TIMEOUT=0.5) as server:
+    with running("serve", tmp_path, redis_server.url, WS4REDIS_HANDSHAKE_TIMEOUT=0.5) as server:
         typing = Typing(server, facility, Content_Length="6", Expect="100-continue")
         assert typing.status() == "HTTP/1.1 100 Continue"
         typing.send(b"one")
@@ -613,7 +703,7 @@ def test_a_body_comes_in_time_and_when_it_is_asked_for(
 def test_a_refused_post_gets_its_answer_while_it_sends(
     tmp_path: Path, redis_server: RedisServer, users: Any, facility: str
 ) -> None:
-    with serving("serve", tmp_path, redis_server.url) as server:
+    with running("serve", tmp_path, redis_server.url) as server:
         body = bytes(8 * 2**20)
         assert post(server, f"{facility}?publish-broadcast", body) == 413
 
@@ -636,7 +726,7 @@ def test_a_browser_comes_back_and_misses_nothing(
 ) -> None:
     name = f"kept{facility}"
     with (
-        serving("runserver", tmp_path, redis_server.url, **HISTORY) as server,
+        running("runserver", tmp_path, redis_server.url, **HISTORY) as server,
         sync_playwright() as playwright,
         closing(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser,
         ExitStack() as stack,
@@ -665,3 +755,55 @@ def restarted(server: Server, meanwhile: Callable[[], object]) -> Callable[[], o
     meanwhile()
     again = subprocess.Popen(process.args, env=environment, cwd=ROOT)
     return lambda: end(again, signal.SIGINT)
+
+
+CLIENT = """
+window.got = []
+window.ws = WS4Redis({
+    uri: "ws://%s/ws/%s?subscribe-broadcast&publish-broadcast&echo",
+    recover: true,
+    minDelay: 1,
+    receive_message: (message) => got.push(message),
+    connected: () => { window.is_connected = true },
+})
+null
+"""
+
+
+def test_the_client_does_without_a_websocket_where_none_gets_through(
+    tmp_path: Path, redis_server: RedisServer, users: Any, facility: str
+) -> None:
+    name = f"kept{facility}"
+    no_websockets = {"proxy_set_header Upgrade $http_upgrade;": 'proxy_set_header Upgrade "";'}
+    with (
+        running("nginx-upgrade", tmp_path, redis_server.url, no_websockets, **SETTINGS) as server,
+        sync_playwright() as playwright,
+        closing(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser,
+    ):
+        page = browser.new_page()
+        page.goto(server.page)
+        page.context.add_cookies([{"name": "csrftoken", "value": TOKEN, "url": server.page}])
+        page.add_script_tag(path=ROOT / "ws4redis" / "static" / "js" / "ws4redis.js")
+        page.evaluate(CLIENT % (server.host, name))
+        page.wait_for_function("window.is_connected")
+        publish(name, "one\r\ntwo")
+        page.wait_for_function("got.length == 1")
+        page.evaluate("ws.send_message('from the page')")
+        page.wait_for_function("got.length == 2")
+        assert page.evaluate("got") == ["one\r\ntwo", "from the page"]
+        assert "Traceback" not in server.log
+
+
+def test_every_server_streams_and_publishes(
+    server: Server, facility: str, open_stream: Open
+) -> None:
+    address = f"{facility}?subscribe-broadcast&publish-broadcast"
+    stream = open_stream(server, address, Origin=server.page)
+    stream.next("welcome")
+    assert post(server, address, b"posted", Origin=server.page) == 204
+    assert bodies(stream, 1) == ["posted"]
+    assert post(server, address, b"posted", Origin="http://evil.example") == 403
+    assert ask(server, address, "HEAD", Accept="text/event-stream")[0] == 200
+    publish(facility, "live")
+    assert bodies(stream, 1) == ["live"]
+    assert "Traceback" not in server.log

@@ -164,6 +164,18 @@ _REQUESTS = {
         "QUERY_STRING": "subscribe-broadcast&since=broadcast%3Achat%406fa90e33:7&since=a@*:0"
     },
     "from": {"QUERY_STRING": "subscribe-broadcast&from=.eJyrVkpTslJKzkgsUdJRSgaSBUpW1bUA:1vQ:e_-"},
+    "last-event-id": {
+        "QUERY_STRING": "subscribe-broadcast&since=a@e:1",
+        "HTTP_LAST_EVENT_ID": "broadcast:foo@6fa90e33:7,user:a%2Cb@*:0",
+    },
+    "post": {
+        "REQUEST_METHOD": "POST",
+        "QUERY_STRING": "publish-broadcast",
+        "HTTP_COOKIE": f"csrftoken={'a' * 32}",
+        "HTTP_X_CSRFTOKEN": "a" * 32,
+        "HTTP_ORIGIN": "http://testserver",
+        "CONTENT_LENGTH": "2",
+    },
     "many-flags": {"QUERY_STRING": "&".join(f"f{number}" for number in range(1001))},
 }
 _NAMES = {

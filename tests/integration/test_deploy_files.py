@@ -91,6 +91,7 @@ CHECKERS: dict[str, Callable[[Path], str]] = {
     "nginx/unix.conf": check_nginx,
     "systemd/mysite.service": check_unit,
     "systemd/mysite.socket": check_unit,
+    "systemd/ws4redis-relay.service": check_unit,
     "systemd/ws4redis.service": check_unit,
     "systemd/ws4redis.socket": check_unit,
 }
@@ -104,6 +105,7 @@ MISTAKES = [
     ("docker/nginx.conf", "proxy_http_version 1.1;", "proxy_http_version 1.1"),
     ("nginx/systemd.conf", "proxy_read_timeout", "proxy_reading_timeout"),
     ("systemd/mysite.service", "[Service]", "[Server]"),
+    ("systemd/ws4redis-relay.service", "Restart=always", "Restart=ever"),
     ("systemd/mysite.socket", "[Socket]", "[Sockets]"),
     ("systemd/ws4redis.service", "[Service]", "[Server]"),
     ("systemd/ws4redis.socket", "[Socket]", "[Sockets]"),
@@ -172,7 +174,8 @@ def commands() -> dict[str, list[str]]:
     return found
 
 
-SERVE = {place: words for place, words in commands().items() if "serve" in words}
+SUBCOMMANDS = {"serve", "relay"}
+SERVE = {place: words for place, words in commands().items() if SUBCOMMANDS.intersection(words)}
 GUNICORN = {
     place: words
     for place, words in commands().items()
@@ -182,12 +185,14 @@ GUNICORN = {
 
 def test_all_commands_were_found() -> None:
     assert {"Dockerfile", "ws4redis.service", "Procfile, websocket"} <= set(SERVE)
+    assert "ws4redis-relay.service" in SERVE
     assert set(GUNICORN) == {"mysite.service", "compose.yaml, django", "Procfile, web"}
 
 
 @pytest.mark.parametrize("place", SERVE)
-def test_serve_knows_every_option(place: str) -> None:
-    options = SERVE[place][SERVE[place].index("serve") :]
+def test_the_command_knows_every_option(place: str) -> None:
+    (at,) = [at for at, word in enumerate(SERVE[place]) if word in SUBCOMMANDS]
+    options = SERVE[place][at:]
     Command().create_parser("manage.py", "ws4redis").parse_args(options)
 
 

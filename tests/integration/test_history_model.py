@@ -121,7 +121,7 @@ def test_whatever_happens_all_or_nothing_is_read(client: redis.Redis) -> None:
     run_state_machine_as_test(
         lambda: HistoryMachine(client),
         settings=settings(
-            max_examples=60,
+            max_examples=200,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -254,6 +254,22 @@ def test_a_facility_that_lost_its_history_gets_its_messages(
     assert not rows(database).exists()
 
 
+def test_of_several_channels_those_that_got_it_do_not_get_it_again(
+    database: str, redis_client: redis.Redis
+) -> None:
+    facility = f"outbox{next(_numbers)}"
+    redis_client.set(f"ws4redis:positions:user:b:{facility}", "foreign")
+    publisher = RedisPublisher(facility=facility, users=["a", "b", "c"])
+    publisher.publish_message("x", durable=True, using=database)
+    (row,) = rows(database)
+    assert row.channels == [f"user:{user}:{facility}" for user in "abc"]
+    redis_client.delete(f"ws4redis:positions:user:b:{facility}")
+    assert relay_once(database, grace=0) == 1
+    for user in "abc":
+        entries = redis_client.xrange(f"ws4redis:stream:user:{user}:{facility}")
+        assert [fields[b"d"] for _, fields in entries] == [b"x"]
+
+
 # Several relays
 
 
@@ -346,24 +362,29 @@ def publishing(redis_server: RedisServer, database: str, facility: Facility) -> 
 
 
 @contextmanager
-def undeletable(database: str) -> Iterator[None]:
-    """Let nobody delete a durable message; who tries meanwhile, waits, and is gone in the end."""
+def undeletable(database: str) -> Iterator[Callable[[], object]]:
+    """Let nobody delete a durable message; what is called waits until somebody tries to."""
     connection = connections[database]
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
+            # Nobody sees who waits; but a process that is dead does not go on to wait.
             cursor.execute("BEGIN IMMEDIATE")
-            yield
+            yield lambda: None
             cursor.execute("ROLLBACK")
             return
         with transaction.atomic(using=database):
             cursor.execute(f"SELECT * FROM {TABLE} FOR UPDATE")
-            yield
-            # The server does not notice that its client was killed while it waits for a lock.
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-                " WHERE wait_event_type = 'Lock'"
-            )
-            assert cursor.fetchall() == [(True,)]
+            yield lambda: wait_for(lambda: waiting(cursor))
+            # The server does not notice that the client is dead for which it waits.
+            (pid,) = waiting(cursor)
+            cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+
+
+def waiting(cursor: Any) -> list[int]:
+    """Return the processes of PostgreSQL that wait for a lock."""
+    cursor.execute("SELECT pg_stat_clear_snapshot()")
+    cursor.execute("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    return [pid for (pid,) in cursor.fetchall()]
 
 
 def test_a_process_that_is_told_to_goes_on_and_leaves_nothing(
@@ -391,10 +412,14 @@ def test_killed_between_commit_and_publish(
 def test_killed_between_publish_and_delete(
     database: str, facility: Facility, redis_server: RedisServer
 ) -> None:
-    with publishing(redis_server, database, facility) as process, undeletable(database):
+    with (
+        publishing(redis_server, database, facility) as process,
+        undeletable(database) as await_deletion,
+    ):
         process.stdin.write(b"\n")
         process.stdin.flush()
         wait_for(facility.payloads)
+        await_deletion()
         process.kill()
         process.wait(PATIENCE)
     assert rows(database).count() == 1

@@ -46,6 +46,7 @@ class Publisher(AbstractContextManager["Publisher"]):
         # One that can't publish any more would try for ever.
         self._process.kill()
         self._process.wait()
+        self._process.stdin.close()
         self._counting.join()
 
     def stop(self) -> int:

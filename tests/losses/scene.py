@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,6 @@ from tests.waiting import PATIENCE, wait_for
 PUBLISHERS = ("a", "b")
 AT_ONCE = ("--repl-diskless-sync-delay", "0")
 """A replica is served without a wait for others."""
-LEAD = 1.0
-"""Seconds of publishing before a fault, and after it."""
 
 OpenSite = Callable[..., AbstractContextManager[Site]]
 """Runs a site, by a directory, the URL of its Redis, and settings of its own."""
@@ -36,6 +34,10 @@ class Row:
     fault: Callable[[Scene], None]
     seconds: float = 2.0
     """How long the fault takes, where that is ours to say."""
+    lead: float = 1.0
+    """Seconds of publishing before it, and after it."""
+    times: int = 1
+    """How often it is repeated, where it is."""
     clients: int = 100
     rate: float = 10.0
     """Messages of each publisher in a second."""
@@ -52,7 +54,7 @@ class Row:
     """Whether the fault destroys what was published."""
 
 
-class Scene:
+class Scene(AbstractContextManager["Scene"]):
     """What a fault is done to."""
 
     def __init__(self, row: Row, directory: Path) -> None:
@@ -62,10 +64,56 @@ class Scene:
         self.replica = RedisServer(_made(directory / "replica"))
         self.network = TcpProxy(self.redis.path)
         """Between the site and its Redis."""
+        self.switch = TcpProxy(self.redis.path)
+        """Between the publishers and Redis, where another one may take over."""
         self.audiences: dict[str, Audience] = {}
         self.publishers: list[Publisher] = []
         self.site: Site
         self._port = free_port()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Scene:
+        for redis in (self.redis, self.replica):
+            self._stack.callback(redis.stop, signal.SIGKILL)
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stack.close()
+
+    def set_up(self, open_site: OpenSite) -> None:
+        """Start all but the publishers; the clients are connected."""
+        row, enter = self.row, self._stack.enter_context
+        self.start_redis()
+        if row.has_replica:
+            self.start_replica()
+        enter(self.network)
+        enter(self.switch)
+        self.site = enter(open_site(self.directory, self.network.url, **row.settings))
+        for name, kind in self.site.audiences.items():
+            audience = Audience(kind, row.clients, self.site.url, is_slow=row.is_slow)
+            self.audiences[name] = enter(audience)
+        self.are_open()
+
+    def start_publishing(self) -> None:
+        row = self.row
+        # Who publishes is elsewhere, and its link is another one; only its Redis is the same.
+        url = self.switch.url if row.has_replica else self.redis.url
+        for name in PUBLISHERS:
+            command = [*self.site.publisher, name, str(row.rate), str(row.size)]
+            publisher = Publisher(name, command, self.site.publishing(url))
+            self.publishers.append(self._stack.enter_context(publisher))
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """End publishing; return what each kind of clients got."""
+        self.are_open()
+        self.publish_for(self.row.lead)
+        published = {publisher.name: publisher.stop() for publisher in self.publishers}
+        for audience in self.audiences.values():
+            _wait_until_done(audience, published)
+        return {
+            name: judge(audience.records(self.directory), published)
+            for name, audience in self.audiences.items()
+        }
 
     def start_redis(self) -> None:
         """Start Redis, or start it again."""
@@ -118,49 +166,14 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-@contextmanager
-def staged(row: Row, open_site: OpenSite, directory: Path) -> Iterator[Scene]:
-    """Start all that belongs to a scene; clients are connected, and publishers publish."""
-    with ExitStack() as stack:
-        scene = Scene(row, directory)
-        for redis in (scene.redis, scene.replica):
-            stack.callback(redis.stop, signal.SIGKILL)
-        scene.start_redis()
-        if row.has_replica:
-            scene.start_replica()
-        stack.enter_context(scene.network)
-        settings = row.settings
-        scene.site = stack.enter_context(open_site(directory, scene.network.url, **settings))
-        for name, kind in scene.site.audiences.items():
-            audience = Audience(kind, row.clients, scene.site.url, is_slow=row.is_slow)
-            scene.audiences[name] = stack.enter_context(audience)
-        scene.are_open()
-        for name in PUBLISHERS:
-            scene.publishers.append(stack.enter_context(_publisher(scene, name)))
-        yield scene
-
-
-def _publisher(scene: Scene, name: str) -> Publisher:
-    row = scene.row
-    # Who publishes is elsewhere, and its link is another one; only its Redis is the same.
-    url = scene.network.url if row.has_replica else scene.redis.url
-    command = [*scene.site.publisher, name, str(row.rate), str(row.size)]
-    return Publisher(name, command, scene.site.publishing(url))
-
-
 def play(row: Row, open_site: OpenSite, directory: Path) -> dict[str, Verdict]:
     """Let a fault happen while messages are published; return what each kind of clients got."""
-    with staged(row, open_site, directory) as scene:
-        scene.publish_for(LEAD)
+    with Scene(row, directory) as scene:
+        scene.set_up(open_site)
+        scene.start_publishing()
+        scene.publish_for(row.lead)
         row.fault(scene)
-        scene.are_open()
-        scene.publish_for(LEAD)
-        published = {publisher.name: publisher.stop() for publisher in scene.publishers}
-        verdicts = {}
-        for name, audience in scene.audiences.items():
-            _wait_until_done(audience, published)
-            verdicts[name] = judge(audience.records(directory), published)
-        return verdicts
+        return scene.verdicts()
 
 
 def _wait_until_done(audience: Audience, published: Mapping[str, int]) -> None:

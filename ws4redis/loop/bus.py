@@ -135,6 +135,8 @@ class Bus:
         self._has_outgoing = Event()
         self._is_connected = Event()
         self._heard = True
+        self._scripts: set[str] = set()
+        """Those that Redis knows, as they were sent on this link."""
         self._is_dispatching = False
         self._fault = ""
         self._lost_at = 0.0
@@ -226,7 +228,12 @@ class Bus:
             else:
                 reply(answer)
 
-        self._send("EVALSHA", call.script.sha, *arguments, reply=answered)
+        if call.script.sha in self._scripts:
+            self._send("EVALSHA", call.script.sha, *arguments, reply=answered)
+        else:
+            # Were it refused, those that are sent meanwhile would overtake it.
+            self._scripts.add(call.script.sha)
+            self._send("EVAL", call.script.source, *arguments, reply=reply)
 
     def publish(
         self,
@@ -336,6 +343,7 @@ class Bus:
         self._heard = True
         self._is_dispatching = False
         self._fault = ""
+        self._scripts.clear()
         self.refused.clear()
         self._is_connected.set()
         self._metrics.event("bus.restored")
@@ -429,7 +437,7 @@ class Bus:
         pending.count -= 1
         if pending.count == 0 or is_refusal:
             self._pending.popleft()
-            pending.reply(answer)
+            _tell(pending.reply, answer)
 
     def _write(self, link: Link) -> None:
         while True:
@@ -474,7 +482,15 @@ class Bus:
         link.close()
         pendings, self._pending = self._pending, deque()
         for pending in pendings:
-            pending.reply(BusError("The link to Redis broke."))
+            _tell(pending.reply, BusError("The link to Redis broke."))
+
+
+def _tell(reply: Reply, answer: Any) -> None:
+    """Hand an answer over; who can't bear it must not cost all others the link."""
+    try:
+        reply(answer)
+    except Exception:
+        logger.exception("An answer of Redis could not be used")
 
 
 def _send_all(link: Link, data: bytes) -> None:

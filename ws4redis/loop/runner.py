@@ -35,9 +35,10 @@ from ws4redis.loop.facility import Facility, Membership, Publisher
 from ws4redis.loop.fanout import Fanout
 from ws4redis.loop.feed import Feed
 from ws4redis.loop.giveway import give_way
+from ws4redis.loop.joining import Start
 from ws4redis.loop.options import Options
 from ws4redis.loop.rate import Rates
-from ws4redis.loop.recovery import Recovery, Start
+from ws4redis.loop.recovery import Recovery
 from ws4redis.loop.registry import TICK, Registry
 from ws4redis.loop.sweep import Judge, Sweep
 from ws4redis.loop.uplink import Uplink

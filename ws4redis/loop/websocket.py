@@ -66,21 +66,15 @@ class Websocket(Connection):
         """Send the heartbeat."""
         self.send(self._registry.heartbeat)
 
-    def pause(self, holder: object = None) -> None:
-        """Stop reading; the client's messages then wait in the network."""
-        if not self.paused:
-            self._paused_at = self._registry.now()
-        super().pause(holder)
+    def _stop_reading(self) -> None:
+        self._paused_at = self._registry.now()
+        super()._stop_reading()
 
-    def resume(self, holder: object = None) -> None:
-        """Read again after ``pause()``, unless somebody else has called that, too."""
-        was_paused = self.paused
-        super().resume(holder)
-        if self.paused or not was_paused:
-            return
+    def _read_again(self) -> None:
         now = self._registry.now()
         if self._rate is not None:
             self._rate.pardon(now - self._paused_at, now)
+        super()._read_again()
         # What came with the last read.
         if self._protocol.has_more:
             self._receive(b"")

@@ -96,7 +96,7 @@ def _subscribe(head: Any, facility: str) -> Subscribe:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
-    # JSON can hold halves of characters, of which no name is made.
+    # JSON can say what is no text, and what nobody could write into an address.
     value.encode()
     return value
 

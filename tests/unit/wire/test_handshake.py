@@ -73,7 +73,7 @@ def test_a_refused_version_or_method_names_the_right_one() -> None:
     assert ("Sec-WebSocket-Version", "13") in version.value.headers
     with pytest.raises(HandshakeError) as method:
         check(replace(GOOD, method="PUT"))
-    assert ("Allow", "GET") in method.value.headers
+    assert ("Allow", "GET, POST") in method.value.headers
 
 
 def test_the_key_of_the_standard_gives_the_answer_of_the_standard() -> None:

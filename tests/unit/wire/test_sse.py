@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -70,3 +71,9 @@ def test_what_is_no_place_is_refused(header: str) -> None:
 )
 def test_a_stream_is_asked_for_by_its_name(header: str, expected: bool) -> None:
     assert accepts(header) is expected
+
+
+@given(st.text())
+def test_any_header_is_understood_or_refused(header: str) -> None:
+    with suppress(HandshakeError):
+        assert all(isinstance(name, str) and name for name in decode_places(header))

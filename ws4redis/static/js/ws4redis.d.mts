@@ -144,7 +144,7 @@ export declare class Client {
     private address;
     private send;
     private changed;
-    private ready;
+    private answered;
     private take;
     private received;
     private lost;
@@ -246,6 +246,7 @@ export declare class Socket {
     private readonly backend;
     private current;
     private isFinal;
+    private unwake;
     constructor(uri: string, options?: SocketOptions, environment?: Environment);
     /** Where the websocket is, by name. */
     get state(): StateName;
