@@ -26,7 +26,7 @@ class Record:
         self._channel = channel
         self._is_own = is_own
         """Whether it need not get a message, as it sent it itself."""
-        self.position = Position("*0", 0)
+        self.position = Position("*0x0", 0)
         self.last: Message | None = None
 
     def begin(self, told: Told, since: Position | None) -> None:
