@@ -155,6 +155,8 @@ class Recovery(RuleBasedStateMachine):
         self.all: list[Browser] = []
         self.errors: list[Any] = []
         self.commands = 0
+        self.has_hole = False
+        """Whether messages may be missing of which only the next one or a check tells."""
         self.stack = contextlib.ExitStack()
         self._watch_errors()
         for module, name, value in (
@@ -338,6 +340,7 @@ class Recovery(RuleBasedStateMachine):
     def pass_time(self) -> None:
         # What is followed is looked at far more often.
         self.arrive()
+        self._check_all()
         self.server.pass_time()
 
     @rule()
@@ -358,6 +361,7 @@ class Recovery(RuleBasedStateMachine):
             for place in self.places:
                 self._cut(place)
             self._run()
+        self.has_hole |= not is_cut
 
     @rule()
     def forget_scripts(self) -> None:
@@ -380,6 +384,7 @@ class Recovery(RuleBasedStateMachine):
     @rule(place=places, last=st.booleans())
     def lose(self, place: int, last: bool) -> None:
         self.places[place].link.lose(last)
+        self.has_hole = True
 
     @rule(
         place=places,
@@ -410,9 +415,8 @@ class Recovery(RuleBasedStateMachine):
     def arrive(self) -> None:
         """Let all that is on its way arrive; then nothing may be missing."""
         self._settle()
-        for place in self.places:
-            self._check(place.runner)
-        self._settle()
+        if self.has_hole:
+            self._check_all()
         for place in self.places:
             place.see_rest()
         for browser in self.all:
@@ -478,6 +482,13 @@ class Recovery(RuleBasedStateMachine):
 
     def _place(self, browser: Browser) -> Place:
         return next(place for place in self.places if place.link is browser.link)
+
+    def _check_all(self) -> None:
+        """Find what nothing on the link tells of."""
+        for place in self.places:
+            self._check(place.runner)
+        self._settle()
+        self.has_hole = False
 
     def _check(self, runner: Runner) -> None:
         if runner.bus.is_connected:
