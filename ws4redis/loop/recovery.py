@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from ws4redis import flood
 from ws4redis.channels import without_secrets
 from ws4redis.exceptions import BusError
 from ws4redis.history import NOWHERE, Call, Histories, Position
@@ -24,8 +25,9 @@ from ws4redis.loop.wheel import Wheel
 from ws4redis.metrics import Metrics
 from ws4redis.wire.outgoing import Gap
 
-logger = logging.getLogger(__name__)
+logger = flood.clients.guard(logging.getLogger(__name__))
 
+GAP = "What was missed on %s is gone from its history; those who follow it are told"
 CHECKS = 300
 """Turns of the wheel in which each channel is compared once with what Redis says of it."""
 
@@ -277,6 +279,7 @@ class Recovery:
         course.position = reading.reached
         if not reading.is_whole:
             self._metrics.event("history.gaps")
+            logger.warning(GAP, without_secrets(course.name))
             self._dispatcher().notify(course.channel, partial(Gap, position=str(reading.position)))
         elif reading.messages:
             self._metrics.event("history.recovered", len(reading.messages))
