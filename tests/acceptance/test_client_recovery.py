@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +172,15 @@ def publish(facility: str, *numbers: int) -> None:
 
 def told(page: Page, last: str) -> list[str]:
     """Return all that a page was told, once it was told a last thing."""
-    wait_for(lambda: page.evaluate("told.at(-1)") == last)
-    found: list[str] = page.evaluate("told")
+    found: list[str] = []
+
+    def was_told() -> bool:
+        found[:] = page.evaluate("told")
+        return found[-1:] == [last]
+
+    with suppress(AssertionError):
+        wait_for(was_told)
+    assert found[-1:] == [last], found
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.losses.publisher import FACILITY
-from tests.losses.rows import ROWS, leave_behind, promote
+from tests.losses.rows import ROWS, leave_behind, promote, restart
 from tests.losses.scene import Row, Scene, play
 from tests.losses.sites import OURS, ours
 from tests.waiting import wait_for
@@ -84,7 +84,8 @@ FURTHER = (
 
 def short(row: Row) -> Row:
     return replace(
-        row, **{"clients": CLIENTS, "rate": RATE, "seconds": 0.5} | SHORT.get(row.name, {})
+        row,
+        **{"clients": CLIENTS, "rate": RATE, "seconds": 0.5, "lead": 0.3} | SHORT.get(row.name, {}),
     )
 
 
@@ -95,7 +96,8 @@ def test_nothing_is_lost_or_it_is_told(row: Row, tmp_path: Path, users: Any) -> 
     assert verdict.delivered + verdict.told == verdict.due > 0
 
 
-def test_nothing_is_lost_where_nothing_was_published_before(tmp_path: Path, users: Any) -> None:
+@pytest.mark.parametrize("is_gone", [False, True], ids=["kept", "gone"])
+def test_where_nothing_was_published_before(is_gone: bool, tmp_path: Path, users: Any) -> None:
     row = short(next(row for row in ROWS if row.name == "link"))
     with Scene(row, tmp_path) as scene:
         scene.set_up(ours)
@@ -103,6 +105,9 @@ def test_nothing_is_lost_where_nothing_was_published_before(tmp_path: Path, user
         scene.network.cut()
         scene.start_publishing()
         scene.publish_for(row.seconds)
-        scene.network.allow()
+        if is_gone:
+            restart(scene)
+            scene.publish_for(row.seconds)
+        let_back(scene)
         verdict = scene.verdicts()[OURS]
-    assert verdict.holds(is_gone=False), verdict
+    assert verdict.holds(is_gone), verdict

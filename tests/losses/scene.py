@@ -20,8 +20,6 @@ from tests.waiting import PATIENCE, wait_for
 PUBLISHERS = ("a", "b")
 AT_ONCE = ("--repl-diskless-sync-delay", "0")
 """A replica is served without a wait for others."""
-LEAD = 1.0
-"""Seconds of publishing before a fault, and after it."""
 
 OpenSite = Callable[..., AbstractContextManager[Site]]
 """Runs a site, by a directory, the URL of its Redis, and settings of its own."""
@@ -36,6 +34,8 @@ class Row:
     fault: Callable[[Scene], None]
     seconds: float = 2.0
     """How long the fault takes, where that is ours to say."""
+    lead: float = 1.0
+    """Seconds of publishing before it, and after it."""
     times: int = 1
     """How often it is repeated, where it is."""
     clients: int = 100
@@ -106,7 +106,7 @@ class Scene(AbstractContextManager["Scene"]):
     def verdicts(self) -> dict[str, Verdict]:
         """End publishing; return what each kind of clients got."""
         self.are_open()
-        self.publish_for(LEAD)
+        self.publish_for(self.row.lead)
         published = {publisher.name: publisher.stop() for publisher in self.publishers}
         for audience in self.audiences.values():
             _wait_until_done(audience, published)
@@ -171,7 +171,7 @@ def play(row: Row, open_site: OpenSite, directory: Path) -> dict[str, Verdict]:
     with Scene(row, directory) as scene:
         scene.set_up(open_site)
         scene.start_publishing()
-        scene.publish_for(LEAD)
+        scene.publish_for(row.lead)
         row.fault(scene)
         return scene.verdicts()
 

@@ -93,7 +93,7 @@ class Pull:
         """Keep what the client sent; stop reading from it when too much waits."""
         self._append(Fetched(None, payload, binary))
         if len(self._waiting) >= QUEUE_LIMIT and self.connection is not None:
-            self.connection.pause()
+            self.connection.pause(self)
 
     def on_close(self, code: int, reason: str) -> None:
         """Tell the fetcher that nothing more comes."""
@@ -203,7 +203,7 @@ class Pull:
             self._calm()
         connection = self.connection
         if connection is not None and connection.paused and len(self._waiting) < QUEUE_LIMIT // 2:
-            self._post(connection.resume)
+            self._post(connection.resume, self)
         return message
 
     def _calm(self) -> None:

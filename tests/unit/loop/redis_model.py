@@ -10,6 +10,7 @@ import contextlib
 import socket
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from typing import Any
 
 import hiredis
 from gevent.event import Event
@@ -37,19 +38,16 @@ class Start:
     """Of the next message of any channel."""
 
 
-class RedisModel:
-    """Redis and its one link."""
+class LinkModel:
+    """The far end of one link; what Redis is behind it, a subclass says."""
 
     def __init__(self) -> None:
         self.is_there = Event()
         self.is_there.set()
         self.cuts = 0
-        self.log: list[Published] = []
-        self.starts: defaultdict[bytes, list[Start]] = defaultdict(list)
-        """What each GET on a channel saw, in their order; those of a broken link excluded."""
         self.subscribed: set[bytes] = set()
-        self.answers: deque[tuple[bytes, Published | None]] = deque()
-        self._values: dict[bytes, Published] = {}
+        self.answers: deque[tuple[bytes, Any]] = deque()
+        """What is still to be written, and what a subclass has to know of each."""
         self._link: socket.socket | None = None
         self._reader = hiredis.Reader()
         self._commands: deque[list[bytes]] = deque()
@@ -75,22 +73,7 @@ class RedisModel:
         self.cuts += 1
         self._link.close()
         self._link = None
-        for _, published in self.answers:
-            if published is not None:
-                published.is_pushed = False
-        self.answers.clear()
-        self._commands.clear()
-        self.subscribed.clear()
-        self.starts.clear()
-
-    def publish(self, channel: bytes, payload: bytes, *, persisted: bool) -> None:
-        """Do what a publisher asks for."""
-        published = Published(len(self.log), channel, payload, channel in self.subscribed)
-        self.log.append(published)
-        if persisted:
-            self._values[channel] = published
-        if published.is_pushed:
-            self.answers.append((_push(b"message", _bulk(channel), _bulk(payload)), published))
+        self._forget()
 
     def work(self, count: int | None = None) -> bool:
         """Execute commands of the link, all by default; return whether there were any."""
@@ -100,14 +83,36 @@ class RedisModel:
             self._execute(*self._commands.popleft())
         return bool(todo)
 
-    def deliver(self, count: int | None = None) -> bool:
-        """Write answers to the link as one piece, all by default; return whether there were any."""
-        if self._link is None:
-            return False
+    def deliver(self, count: int | None = None, size: int | None = None) -> bool:
+        """Write answers to the link, all by default; return whether anything was written.
+
+        Args:
+            count: Answers to write.
+            size: Bytes to write of the next one, which is cut into two then.
+        """
         todo = len(self.answers) if count is None else min(count, len(self.answers))
-        data = b"".join(self.answers.popleft()[0] for _ in range(todo))
-        self._link.sendall(data)
-        return bool(data)
+        done = 0
+        with contextlib.suppress(BlockingIOError):
+            while self._link is not None and done < todo:
+                data, about = self.answers[0]
+                sent = self._link.send(data[:size])
+                done += 1
+                if sent == len(data):
+                    self.answers.popleft()
+                else:
+                    self.answers[0] = (data[sent:], about)
+                    break
+        return done > 0
+
+    def push(self, channel: bytes, payload: bytes, about: Any) -> None:
+        """Send a message, if the link has subscribed it."""
+        self.answers.append((push_of(b"message", bulk(channel), bulk(payload)), about))
+
+    def _forget(self) -> None:
+        """Forget what belonged to the link."""
+        self.answers.clear()
+        self._commands.clear()
+        self.subscribed.clear()
 
     def _receive(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -117,35 +122,72 @@ class RedisModel:
                     self._commands.append(command)
 
     def _execute(self, name: bytes, *arguments: bytes) -> None:
-        if name in (b"SUBSCRIBE", b"UNSUBSCRIBE"):
-            for channel in arguments:
-                (self.subscribed.add if name == b"SUBSCRIBE" else self.subscribed.discard)(channel)
-                self._answer(_push(name.lower(), _bulk(channel), b":1\r\n"))
-        elif name == b"GET":
-            self._get(*arguments)
-        elif name == b"PUBLISH":
-            self.publish(*arguments, persisted=False)
-            self._answer(b":1\r\n")
-        elif name == b"EVAL":
-            _, _, channel, payload, _ = arguments
-            self.publish(channel, payload, persisted=True)
-            self._answer(b":1\r\n")
-        else:
-            assert name == b"PING", name
-            self._answer(b"+PONG\r\n")
+        getattr(self, f"_{name.decode().lower()}")(*arguments)
 
-    def _get(self, channel: bytes) -> None:
-        persisted = self._values.get(channel)
-        self.starts[channel].append(Start(persisted, len(self.log)))
-        self._answer(b"_\r\n" if persisted is None else _bulk(persisted.payload))
+    def _subscribe(self, *channels: bytes) -> None:
+        for channel in channels:
+            self.subscribed.add(channel)
+            self._answer(push_of(b"subscribe", bulk(channel), b":1\r\n"))
+
+    def _unsubscribe(self, channel: bytes) -> None:
+        self.subscribed.discard(channel)
+        self._answer(push_of(b"unsubscribe", bulk(channel), b":1\r\n"))
+
+    def _publish(self, channel: bytes, payload: bytes) -> None:
+        self.publish(channel, payload, persisted=False)
+        self._answer(b":1\r\n")
+
+    def _ping(self) -> None:
+        self._answer(b"+PONG\r\n")
 
     def _answer(self, data: bytes) -> None:
         self.answers.append((data, None))
 
+    def publish(self, channel: bytes, payload: bytes, *, persisted: bool) -> None:
+        """Do what a publisher asks for."""
+        raise NotImplementedError
 
-def _bulk(data: bytes) -> bytes:
+
+class RedisModel(LinkModel):
+    """Redis and its one link."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[Published] = []
+        self.starts: defaultdict[bytes, list[Start]] = defaultdict(list)
+        """What each GET on a channel saw, in their order; those of a broken link excluded."""
+        self._values: dict[bytes, Published] = {}
+
+    def publish(self, channel: bytes, payload: bytes, *, persisted: bool) -> None:
+        """Do what a publisher asks for."""
+        published = Published(len(self.log), channel, payload, channel in self.subscribed)
+        self.log.append(published)
+        if persisted:
+            self._values[channel] = published
+        if published.is_pushed:
+            self.push(channel, payload, published)
+
+    def _forget(self) -> None:
+        for _, published in self.answers:
+            if published is not None:
+                published.is_pushed = False
+        self.starts.clear()
+        super()._forget()
+
+    def _eval(self, source: bytes, keys: bytes, *arguments: bytes) -> None:
+        channel, payload, _ = arguments
+        self.publish(channel, payload, persisted=True)
+        self._answer(b":1\r\n")
+
+    def _get(self, channel: bytes) -> None:
+        persisted = self._values.get(channel)
+        self.starts[channel].append(Start(persisted, len(self.log)))
+        self._answer(b"_\r\n" if persisted is None else bulk(persisted.payload))
+
+
+def bulk(data: bytes) -> bytes:
     return b"$%d\r\n%s\r\n" % (len(data), data)
 
 
-def _push(kind: bytes, *items: bytes) -> bytes:
-    return b">%d\r\n" % (1 + len(items)) + _bulk(kind) + b"".join(items)
+def push_of(kind: bytes, *items: bytes) -> bytes:
+    return b">%d\r\n" % (1 + len(items)) + bulk(kind) + b"".join(items)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 from unittest import mock
 
@@ -29,12 +29,12 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.unit.loop.far_end import CLOSE, FarEnd
 from tests.unit.loop.redis_model import Published, RedisModel, Start
-from tests.unit.wire import client_frame
 from tests.waiting import wait_for
 from ws4redis.exceptions import BusError
 from ws4redis.loop import backoff, dispatcher, fanout
-from ws4redis.loop.connection import Connection, Phase
+from ws4redis.loop.connection import Phase
 from ws4redis.loop.facility import Facility, Membership
 from ws4redis.loop.options import Options
 from ws4redis.loop.registry import TICK
@@ -43,7 +43,6 @@ from ws4redis.metrics import Metrics
 from ws4redis.wire.outgoing import PLAIN, Encoding
 
 CHANNELS = (b"broadcast:a", b"user:john:a")
-TEXT, CLOSE = 1, 8
 OUTBOX = 20_000
 LARGE = 3000
 """Bytes of a message of which few fit into a socket."""
@@ -61,71 +60,22 @@ memberships = st.builds(
 messages = st.tuples(st.sampled_from(CHANNELS), st.booleans(), st.sampled_from([0, 0, LARGE]))
 
 
-class Browser:
-    """The far end of one websocket."""
+class Browser(FarEnd):
+    """The far end of one websocket, and what it has to get."""
 
     def __init__(self, membership: Membership, asked: dict[bytes, int]) -> None:
+        super().__init__()
         self.membership = membership
         self.asked = asked
         """The how manieth GET of each channel is that of this websocket."""
         self.starts: dict[bytes, Start] = {}
         self.opening: gevent.Greenlet | None = None
-        self.connection: Connection | None = None
         self.received: list[bytes] = []
         self.sent: list[bytes] = []
-        self.is_blocked = False
-        self.has_ended = False
-        """Whether one of both sides began to end the websocket, or it never opened."""
-        self._far: socket.socket | None = None
-        self._data = b""
 
-    @property
-    def is_open(self) -> bool:
-        return not self.has_ended and getattr(self.connection, "phase", None) is Phase.OPEN
-
-    def open(self, runner: Runner, facility: Facility) -> None:
-        near, self._far = socket.socketpair()
-        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-        self._far.setblocking(False)
-        self.connection = runner.adopt(near, facility, b"")
-
-    def send(self, data: bytes) -> None:
-        if self._far is not None:
-            with contextlib.suppress(OSError):
-                self._far.sendall(data)
-
-    def read(self) -> bool:
-        """Take what has come; return whether there was anything."""
-        if self._far is None or self.is_blocked:
-            return False
-        try:
-            data = self._far.recv(1 << 20)
-        except OSError:
-            return False
-        self._data += data
-        for opcode, payload in self._frames():
-            if opcode != CLOSE:
-                assert opcode == (2 if self.membership.encoding.binary else 1)
-                self.received.append(payload)
-        return bool(data)
-
-    def vanish(self) -> None:
-        self.has_ended = True
-        if self._far is not None:
-            self._far.close()
-            self._far = None
-
-    def _frames(self) -> Iterator[tuple[int, bytes]]:
-        while len(self._data) >= 2:
-            size, start = self._data[1], 2
-            if size == 126:
-                if len(self._data) < 4:
-                    return
-                size, start = int.from_bytes(self._data[2:4], "big"), 4
-            if len(self._data) < start + size:
-                return
-            frame, self._data = self._data[: start + size], self._data[start + size :]
-            yield frame[0] & 15, frame[start:]
+    def take(self, opcode: int, payload: bytes) -> None:
+        assert opcode == (2 if self.membership.encoding.binary else 1)
+        self.received.append(payload)
 
 
 class Delivery(RuleBasedStateMachine):
@@ -210,7 +160,7 @@ class Delivery(RuleBasedStateMachine):
             payload = b"%d from %d" % (len(browser.sent), self.all.index(browser))
             browser.sent.append(payload)
             self.sent_after[payload] = self.redis.cuts
-            browser.send(client_frame(TEXT, payload))
+            browser.send(payload)
         if is_read:
             self._turn()
 
@@ -224,7 +174,7 @@ class Delivery(RuleBasedStateMachine):
             return
         browser.has_ended = True
         if way == "close":
-            browser.send(client_frame(CLOSE, b"\x03\xe8"))
+            browser.send(b"\x03\xe8", CLOSE)
         elif way == "vanish":
             browser.vanish()
         elif way == "going":
