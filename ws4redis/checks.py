@@ -1,6 +1,6 @@
 """System checks: what is wrong with the settings, and what will not work as one might expect.
 
-* ``ws4redis.E001`` – a setting that does not exist; ``E002`` to ``E042`` – a wrong value, one id
+* ``ws4redis.E001`` – a setting that does not exist; ``E002`` to ``E046`` – a wrong value, one id
   for each setting (see the reference of settings).
 * ``ws4redis.W001`` – the ``runserver`` command of another app wins.
 * ``ws4redis.W002`` – sessions in signed cookies: the session audience addresses nobody.
