@@ -17,6 +17,7 @@ WHOLE_ADDRESSES = ("REQUEST_URI", "RAW_URI")
 """Where servers note the address as it came."""
 
 _TOKEN = re.compile(r"[!-~]{1,4096}")
+_IN_ADDRESS = re.compile(rf"([?&]{PARAMETER}=)[^&\s]*")
 _BEARER = re.compile(r"bearer +(.*)", re.IGNORECASE)
 
 
@@ -34,6 +35,11 @@ def take(request: Any) -> str | None:
         websocket.headers = request.headers
     token: str | None = next((one for one in taken if one is not None), None)
     return token if token is not None and _TOKEN.fullmatch(token) else None
+
+
+def hidden(text: str) -> str:
+    """Return a text, such as a line of a log, without the tokens in its addresses."""
+    return _IN_ADDRESS.sub(r"\1***", text)
 
 
 def _header(meta: dict[str, Any]) -> str | None:
