@@ -22,7 +22,7 @@ from ws4redis.tokens import tickets
 
 Open = Callable[..., ClientConnection]
 
-KINDS = ("serve", "runserver")
+KINDS = ("serve", "runserver", "gunicorn-gevent")
 APPS = [*INSTALLED_APPS, "tests.handling", "rest_framework", "rest_framework.authtoken"]
 METHODS = ["ws4redis.tokens.tickets.authenticate", "ws4redis.tokens.rest_framework.authenticate"]
 SITE = {

@@ -50,14 +50,18 @@ def subscriptions(ws, params, manager):
         if message.tp in (MsgType.error, MsgType.close):
             break
         asked = json.loads(message.data)
-        if asked["action"] == "unsubscribe":
-            reader = manager.readers[asked["channel"]]
-            yield from manager.remove(reader)
-        elif asked["action"] == "subscribe":
-            manager.subscribe(asked["channel"], callback)
-        elif asked["action"] == "stop":
-            manager.stop()
+        yield from change(manager, callback, **asked)
         ws.send_str(f"{asked['action']}: {' '.join(sorted(manager.readers))}")
+
+
+def change(manager, callback, action, channel):
+    if action == "unsubscribe":
+        reader = manager.readers[channel]
+        yield from manager.remove(reader)
+    elif action == "subscribe":
+        manager.subscribe(channel, callback)
+    elif action == "stop":
+        manager.stop()
 
 
 @websocket("/rooms/<int:room>")

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
-from django.urls import URLResolver, reverse
+from django.urls import URLResolver, clear_url_caches, reverse
 from django.urls.resolvers import RegexPattern
 
 from tests.settings import INSTALLED_APPS
+from ws4redis.checks import check_project
 from ws4redis.views.handlers import urlpatterns, websocket
 from ws4redis.views.handlers.driving import Done, drive
 from ws4redis.views.handlers.routes import clean
@@ -77,7 +78,8 @@ def test_the_settings_say_where_handlers_are() -> None:
 
 
 @pytest.mark.usefixtures("_installed")
-def test_handlers_have_names() -> None:
+def test_handlers_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ws4redis.views.handlers.urls", raising=False)
     with override_settings(ROOT_URLCONF="ws4redis.views.handlers.urls"):
         assert reverse("handling:room", args=[5]) == "/rooms/5/"
 
@@ -113,11 +115,15 @@ def test_a_module_that_can_not_be_imported_is_loud(
     (app / "__init__.py").write_text("")
     (app / "websockets.py").write_text("import a_package_that_is_missing")
     monkeypatch.syspath_prepend(tmp_path)
-    with (
-        override_settings(INSTALLED_APPS=[*INSTALLED_APPS, app.name]),
-        pytest.raises(ImportError, match="a_package_that_is_missing"),
+    with override_settings(
+        INSTALLED_APPS=[*INSTALLED_APPS, app.name], WEBSOCKET_URLCONF="ws4redis.views.handlers.urls"
     ):
-        urlpatterns()
+        with pytest.raises(ImportError, match="a_package_that_is_missing"):
+            urlpatterns()
+        monkeypatch.delitem(sys.modules, "ws4redis.views.handlers.urls", raising=False)
+        clear_url_caches()
+        with pytest.raises(ImportError, match="a_package_that_is_missing"):
+            check_project()
 
 
 def test_a_generator_gets_what_it_waits_for() -> None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable
 from typing import Any
 
-from ws4redis.exceptions import ConnectionClosed
 from ws4redis.tokens import token_required
 from ws4redis.views.handlers.driving import drive
 from ws4redis.views.handlers.manager import SubscriptionManager
 from ws4redis.views.handlers.socket import HandlerSocket
-
-logger = logging.getLogger(__name__)
 
 Handler = Callable[..., Any]
 View = Callable[..., Any]
@@ -52,11 +48,7 @@ def _view(route: str, authenticate: bool, call: Callable[..., None], handler: Ha
         if authenticate:
             arguments["user"] = request.user
         ws = HandlerSocket(request.websocket, request)
-        try:
-            call(handler, ws, request.GET, arguments)
-        except ConnectionClosed:
-            # The client has left while something was sent to it.
-            logger.debug("The client of %s has left", handler.__qualname__)
+        call(handler, ws, request.GET, arguments)
 
     made: Any = token_required(view) if authenticate else view
     made.route = route
