@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import ClientConnection
 
@@ -19,6 +20,7 @@ from tests.servers import ROOT, RedisServer, Server, serving
 from tests.settings import INSTALLED_APPS
 from tests.waiting import PATIENCE, wait_for
 from ws4redis.tokens import tickets
+from ws4redis.wire.close import CloseCode
 
 Open = Callable[..., ClientConnection]
 
@@ -294,3 +296,36 @@ def test_no_token_is_in_the_log(site: Server, open_websocket: Open, token: str, 
     status(site, f"missing/?token={token}")
     wait_for(lambda: "missing" in site.log)
     assert [secret for secret in secrets if secret in site.log] == []
+
+
+@pytest.mark.parametrize("site", ["serve", "runserver"], indirect=True)
+def test_no_token_of_a_malformed_request_is_in_the_log(site: Server, token: str) -> None:
+    with site.connect() as asking:
+        asking.sendall(f"GET /?token={token} and more HTTP/1.1\r\n\r\n".encode())
+        assert b"400" in asking.recv(65536)
+    wait_for(lambda: " 400" in site.log or "with 400" in site.log)
+    assert token not in site.log
+
+
+def test_who_is_barred_loses_the_websockets_that_a_token_has_opened(
+    site: Server, open_websocket: Open, users: Any, facility: str
+) -> None:
+    anna = User.objects.create_user(facility)
+    paths = (f"messages/?channel={facility}&token=", f"ws/{facility}?token=")
+    opened = [open_websocket(address(site, path + tickets.issue(anna))) for path in paths]
+    anna.is_active = False
+    anna.save()
+    for websocket in opened:
+        with pytest.raises(ConnectionClosedError) as closed:
+            websocket.recv(PATIENCE)
+        assert closed.value.rcvd.code == CloseCode.EXPELLED
+
+
+def test_users_of_tokens_are_known_without_sessions(
+    directory: Path, redis_server: RedisServer, users: Any, open_websocket: Open, facility: str
+) -> None:
+    settings = SITE | {"MIDDLEWARE": [], "WS4REDIS_MAX_CONNECTIONS_PER_USER": 1}
+    with serving("serve", directory, redis_server.url, **settings) as running:
+        path = f"messages/?channel={facility}&token="
+        open_websocket(address(running, path + tickets.issue(users["mary"])))
+        assert status(running, path + tickets.issue(users["mary"])).startswith("429 ")

@@ -23,7 +23,8 @@ class RequestHandler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  as it is there
         """Log one line of a request."""
-        super().log_message(format, hidden(str(args[0])), *args[1:])
+        shown = (hidden(one) if isinstance(one, str) else one for one in args)
+        super().log_message(format, *shown)
 
 
 class Server(WSGIServer):
