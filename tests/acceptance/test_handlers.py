@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -296,6 +297,20 @@ def test_no_token_is_in_the_log(site: Server, open_websocket: Open, token: str, 
     status(site, f"missing/?token={token}")
     wait_for(lambda: "missing" in site.log)
     assert [secret for secret in secrets if secret in site.log] == []
+
+
+def test_no_token_is_in_the_log_of_uwsgi_as_documented(
+    directory: Path, redis_server: RedisServer, token: str
+) -> None:
+    page = (ROOT / "docs" / "howto" / "tokens.md").read_text()
+    line = re.search("^log-format = .*$", page, re.MULTILINE)[0]
+    changes = {"master = true": f"master = true\n{line}"}
+    with serving("uwsgi-http-socket", directory, redis_server.url, changes, **SITE) as running:
+        assert status(running, f"private/?token={token}").startswith("101 ")
+        assert status(running, "private/?token=guessed").startswith("403 ")
+        wait_for(lambda: "GET /private/ HTTP/1.1 403 " in running.log)
+        assert token not in running.log
+        assert "guessed" not in running.log
 
 
 @pytest.mark.parametrize("site", ["serve", "runserver"], indirect=True)

@@ -21,17 +21,14 @@ KEPT = 32
 
 
 class MsgType(enum.IntEnum):
-    """What a message is."""
+    """What a message is; the names are those of aiohttp, today's and those of then."""
 
-    text = 1
-    binary = 2
-    close = 8
-    error = 258
-
-    TEXT = text
-    BINARY = binary
-    CLOSE = close
-    ERROR = error
+    text = TEXT = 1
+    binary = BINARY = 2
+    close = CLOSE = 8
+    # Nobody gets these two: handlers only ask whether they did.
+    closed = CLOSED = 257
+    error = ERROR = 258
 
 
 class Message(DoneSelf):
