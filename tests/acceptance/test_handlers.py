@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from playwright.sync_api import sync_playwright
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import ClientConnection
 
+from tests.acceptance.test_chat import CHROMIUM, FLAGS
 from tests.raw import RawClient
 from tests.servers import ROOT, RedisServer, Server, serving
 from tests.settings import INSTALLED_APPS
@@ -344,3 +346,28 @@ def test_users_of_tokens_are_known_without_sessions(
         path = f"messages/?channel={facility}&token="
         open_websocket(address(running, path + tickets.issue(users["mary"])))
         assert status(running, path + tickets.issue(users["mary"])).startswith("429 ")
+
+
+OPEN = """([address, subprotocols]) => new Promise((resolve) => {
+  const socket = new WebSocket(address, subprotocols);
+  socket.onmessage = ({ data }) => resolve([socket.protocol, JSON.parse(data)[0]]);
+  socket.onerror = () => resolve("refused");
+})"""
+
+
+@pytest.mark.parametrize("site", ["serve"], indirect=True)
+def test_a_browser_hands_a_token_in_as_a_subprotocol(site: Server, token: str) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(site.page)
+
+        def opened(token: str, *others: str) -> Any:
+            offered = [*others, f"ws4redis.token.{token}"]
+            return page.evaluate(OPEN, [address(site, "private/"), offered])
+
+        assert opened(token, "ws4redis") == ["ws4redis", "john"]
+        assert opened("wrong", "ws4redis") == "refused"
+        # A browser wants one of those that it offers, and the token is never chosen.
+        assert opened(token) == "refused"
+        browser.close()
