@@ -1,6 +1,6 @@
 """System checks: what is wrong with the settings, and what will not work as one might expect.
 
-* ``ws4redis.E001`` – a setting that does not exist; ``E002`` to ``E042`` – a wrong value, one id
+* ``ws4redis.E001`` – a setting that does not exist; ``E002`` to ``E046`` – a wrong value, one id
   for each setting (see the reference of settings).
 * ``ws4redis.W001`` – the ``runserver`` command of another app wins.
 * ``ws4redis.W002`` – sessions in signed cookies: the session audience addresses nobody.
@@ -20,6 +20,7 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
+from django.urls import get_resolver
 
 from ws4redis import conf
 from ws4redis.subscriber import RedisSubscriber
@@ -39,7 +40,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 def check_project(**_: Any) -> list[CheckMessage]:
     """Name what in the project keeps a part of ws4redis from working."""
-    return [*_runserver(), *_sessions(), *_addresses(), *_subscriber(), *_positions()]
+    return [*_runserver(), *_sessions(), *_addresses(), *_subscriber(), *_positions(), *_views()]
 
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
@@ -100,6 +101,13 @@ def _addresses() -> Iterator[CheckMessage]:
                 hint="Give websockets a path of their own, such as '/ws/'.",
                 id="ws4redis.W004",
             )
+
+
+def _views() -> Iterator[CheckMessage]:
+    """Say of the URLconf of websockets what Django says of its own; imports all handlers."""
+    name = conf.read_values().get("WEBSOCKET_URLCONF")
+    if isinstance(name, str):
+        yield from get_resolver(name).check()
 
 
 def _subscriber() -> Iterator[CheckMessage]:

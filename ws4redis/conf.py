@@ -33,6 +33,16 @@ OLD_PREFIX = "WEBSOCKET_"
 FORWARDED_HEADERS = ("X-Forwarded-For", "Forwarded")
 OVER_RATE = ("close", "drop")
 UNKNOWN_ID = "ws4redis.E001"
+JWT_KEYS = {
+    "key": (str, bytes),
+    "algorithms": (list, tuple),
+    "claim": (str,),
+    "field": (str,),
+    "audience": (str, list, tuple),
+    "issuer": (str, list, tuple),
+    "leeway": (int, float),
+}
+"""What ``WS4REDIS_JWT`` may hold, and of which types."""
 
 
 def _number(minimum: float, *, none: bool = False, whole: bool = False) -> Validator:
@@ -137,6 +147,42 @@ def _redirect_status(value: Any) -> str | None:
 
 def _callback(value: Any) -> str | None:
     return _imported(value, optional=True)[1]
+
+
+def _token_auth(value: Any) -> str | None:
+    methods = value if isinstance(value, (list, tuple)) else [value]
+    if not methods:
+        return "must name a method at least."
+    return next((wrong for one in methods if (wrong := _imported(one, optional=False)[1])), None)
+
+
+def _jwt(value: Any) -> str | None:
+    if not isinstance(value, Mapping):
+        return f"must be a dictionary, got {value!r}."
+    for name, item in value.items():
+        if name not in JWT_KEYS:
+            return f"must hold nothing but {', '.join(JWT_KEYS)}, got {name!r}."
+        if not isinstance(item, JWT_KEYS[name]) or (item != 0 and not item):
+            # What it holds may be the key.
+            return f"holds a value of {name!r} that is empty or has a wrong type."
+    return _algorithms(value.get("algorithms", ["HS256"]))
+
+
+def _algorithms(names: Any) -> str | None:
+    if any(not isinstance(name, str) or name.lower() == "none" for name in names):
+        return f"must name algorithms that sign, got {names!r}."
+    # Who knows the public key of one kind could sign with it by the other.
+    if len({name.startswith("HS") for name in names}) > 1:
+        return f"must not mix algorithms of shared and of public keys, got {names!r}."
+    return None
+
+
+def _route_prefix(value: Any) -> str | None:
+    return None if isinstance(value, str) else f"must be a text, got {value!r}."
+
+
+def _flag_or_none(value: Any) -> str | None:
+    return None if value is None else _flag(value)
 
 
 def _class(value: Any) -> str | None:
@@ -254,6 +300,25 @@ class Settings:
     redirect_status: int | None = setting(403, "E042", _redirect_status)
     """Status with which a view's redirect is answered, such as that of ``@login_required`` to the
     login page, as no websocket follows it: 401, 403, or None for the redirect itself."""
+
+    token_auth: Any = setting("ws4redis.tokens.tickets.authenticate", "E043", _token_auth)
+    """A function ``(token)``, or its dotted path, that returns the user of a token, or None if it
+    is not valid; or a list of them, of which the first one that knows a token counts. There are
+    those of ``ws4redis.tokens.tickets``, ``ws4redis.tokens.rest_framework`` and
+    ``ws4redis.tokens.jwt``."""
+
+    jwt: dict[str, Any] = setting({}, "E044", _jwt)
+    """How ``ws4redis.tokens.jwt`` reads its tokens: ``key`` (``SECRET_KEY`` by default; the public
+    one of asymmetric algorithms), ``algorithms`` (``['HS256']``), ``claim`` that names the user
+    (``'user_id'``) by which ``field`` of its model (``'pk'``), ``audience`` and ``issuer`` (not
+    looked at), and ``leeway`` in seconds (0). Name only what deviates."""
+
+    handler_prefix: str = setting("", "E045", _route_prefix)
+    """The path below which the routes of websocket handlers lie, such as ``'live'``."""
+
+    handler_append_slash: bool | None = setting(None, "E046", _flag_or_none)
+    """Whether the routes of websocket handlers get a slash at their end. None: as Django's
+    ``APPEND_SLASH`` says."""
 
     refuse_unresolved: bool = setting(False, "E014", _flag)
     """What happens if a client asks for a channel that it can't have, such as ``subscribe-user``
@@ -424,6 +489,24 @@ def get_histories() -> history.Histories:
     """Return which of the site's channels have a history; follows ``override_settings``."""
     settings = get_settings()
     return history.Histories(settings.namespace, history.rules(settings.history))
+
+
+def load_token_methods() -> list[Callable[[str], Any]]:
+    """Return the functions of ``WS4REDIS_TOKEN_AUTH``."""
+    value = get_settings().token_auth
+    return [load_callable(one) for one in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def jwt_options() -> dict[str, Any]:
+    """Return ``WS4REDIS_JWT`` with its defaults."""
+    defaults = {"algorithms": ["HS256"], "claim": "user_id", "field": "pk", "leeway": 0}
+    return {"key": django_settings.SECRET_KEY, **defaults, **get_settings().jwt}
+
+
+def appends_slash() -> bool:
+    """Return whether the routes of handlers end with a slash."""
+    chosen = get_settings().handler_append_slash
+    return bool(django_settings.APPEND_SLASH if chosen is None else chosen)
 
 
 def load_callable(value: Any) -> Any:

@@ -225,6 +225,7 @@ def _answer(response: HttpResponseBase, settings: Settings) -> Answer:
         raise HandshakeError(settings.redirect_status, "Log in first.")
     content: Any = response
     body = b"".join(content) if response.streaming else content.content
+    response.headers.setdefault("Content-Length", str(len(body)))
     headers = [*response.items()]
     headers += [("Set-Cookie", cookie.output(header="")) for cookie in response.cookies.values()]
     return Answer(f"{response.status_code} {response.reason_phrase}", headers, body)

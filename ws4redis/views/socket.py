@@ -96,6 +96,8 @@ class Websocket:
         self.headers = request.headers
         self.subprotocols = subprotocols
         """What the client offers."""
+        self.usual_subprotocol: str | None = None
+        """What is chosen if the view chooses none."""
         self.subprotocol: str | None = None
         """What was chosen."""
         self.closed = _Closed(self)
@@ -145,8 +147,8 @@ class Websocket:
             )
         if self._is_refused:
             raise ConnectionClosed("The view has answered already.")
-        self.subprotocol = subprotocol
-        self._line = self._upgrade.accept(self._request, subprotocol, headers or {})
+        self.subprotocol = subprotocol or self.usual_subprotocol
+        self._line = self._upgrade.accept(self._request, self.subprotocol, headers or {})
 
     def receive(self, timeout: float | None = None) -> Data | None:
         """Return the next message, of the client or a channel; None when the websocket has ended.
