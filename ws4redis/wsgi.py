@@ -142,33 +142,43 @@ def _build(settings: Settings, mercy: float) -> Runner:
         # the threads where the loop, and hooks, talk to Redis.
         vars(redis.connection)["socket"] = socket
     flood.clients.limit = settings.log_rate
-    connection_class, options = redis_options(settings.connection)
+    connection_class, link_options = redis_options(settings.connection)
     return Runner(
-        Options(
-            heartbeat=settings.heartbeat.encode() if settings.heartbeat else None,
-            heartbeat_interval=settings.heartbeat_interval,
-            ping_interval=settings.ping_interval,
-            max_connections=settings.max_connections,
-            max_connections_per_address=settings.max_connections_per_address,
-            control=settings.namespace.control.encode(),
-            auth_sweep=settings.auth_sweep,
-            drain_time=min(settings.drain_time, mercy * MERCY_USED),
-            max_message_size=settings.max_message_size,
-            max_fragments=settings.max_fragments,
-            outbox_size=settings.outbox_size,
-            backlog_size=settings.backlog_size,
-            max_connections_per_user=settings.max_connections_per_user,
-            max_connections_per_session=settings.max_connections_per_session,
-            max_message_rate=settings.max_message_rate,
-            max_byte_rate=settings.max_byte_rate,
-            drop_over_rate=settings.over_rate == "drop",
-            expire=settings.expire or 0,
-            redis_timeout=settings.redis_timeout,
-            histories=get_histories(),
-            shown=settings.namespace.shown,
-            hook_threads=settings.hook_threads,
-        ),
-        lambda: open_link(connection_class, options, settings.redis_timeout),
+        options(settings, mercy),
+        lambda: open_link(connection_class, link_options, settings.redis_timeout),
         lambda identities: framed(partial(judge, identities)),
         metrics,
+    )
+
+
+def options(settings: Settings, mercy: float) -> Options:
+    """Return what a loop may consume.
+
+    Args:
+        settings: The settings of ws4redis.
+        mercy: Seconds that the server leaves to its process in the end.
+    """
+    return Options(
+        heartbeat=settings.heartbeat.encode() if settings.heartbeat else None,
+        heartbeat_interval=settings.heartbeat_interval,
+        ping_interval=settings.ping_interval,
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        control=settings.namespace.control.encode(),
+        auth_sweep=settings.auth_sweep,
+        drain_time=min(settings.drain_time, mercy * MERCY_USED),
+        max_message_size=settings.max_message_size,
+        max_fragments=settings.max_fragments,
+        outbox_size=settings.outbox_size,
+        backlog_size=settings.backlog_size,
+        max_connections_per_user=settings.max_connections_per_user,
+        max_connections_per_session=settings.max_connections_per_session,
+        max_message_rate=settings.max_message_rate,
+        max_byte_rate=settings.max_byte_rate,
+        drop_over_rate=settings.over_rate == "drop",
+        expire=settings.expire or 0,
+        redis_timeout=settings.redis_timeout,
+        histories=get_histories(),
+        shown=settings.namespace.shown,
+        hook_threads=settings.hook_threads,
     )
