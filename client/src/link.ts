@@ -32,6 +32,8 @@ export class Link {
   private kind: Kind = "v1";
   private socket: WebSocket | undefined;
   private raw = false;
+  /** Whether this attempt has only shown that a server is there. */
+  private isDetour = false;
   /** Whether the server has spoken to us in this attempt. */
   private isWelcome = false;
 
@@ -96,6 +98,7 @@ export class Link {
 
   private open(): Socket<Sendable | Order> {
     this.kind = this.attempts.next();
+    this.isDetour = false;
     this.isWelcome = false;
     try {
       return this.kind === "events" ? this.openEvents() : this.openWebsocket(this.kind);
@@ -133,7 +136,8 @@ export class Link {
 
   private opened(protocol: string): void {
     this.raw = this.kind !== "events" && protocol !== PROTOCOL;
-    if (this.kind === "plain" && this.attempts.openedPlain()) {
+    if (this.attempts.opened(this.kind)) {
+      this.isDetour = true;
       this.connection.again();
       return;
     }
@@ -180,7 +184,7 @@ export class Link {
   }
 
   private lost(event: CloseEvent): void {
-    if (!this.isWelcome && !this.raw) {
+    if (!this.isWelcome && !this.raw && !this.isDetour) {
       this.attempts.failed(this.kind);
     }
     this.raw = false;

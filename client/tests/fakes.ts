@@ -76,6 +76,16 @@ export class FakeSocket {
   }
 }
 
+/** Let websockets fail until an EventSource is used for good. */
+export function blockWebsockets(): void {
+  while (FakeEvents.all.length < 2) {
+    FakeSocket.last.ends();
+    vi.advanceTimersToNextTimer();
+    FakeEvents.all.forEach((source) => source.readyState < 2 && FakeEvents.all.length < 2 && source.opens());
+    vi.advanceTimersByTime(0);
+  }
+}
+
 /** Lose the connection, and let the next one be made. */
 export function reconnect(): FakeSocket {
   const { length } = FakeSocket.all;
@@ -112,8 +122,12 @@ export class FakeEvents extends EventTarget {
     this.readyState = 2;
   }
 
-  welcomes(channels: object = {}, head: object = {}): void {
+  opens(): void {
     this.onopen?.({});
+  }
+
+  welcomes(channels: object = {}, head: object = {}): void {
+    this.opens();
     const more = { facility: "foo", publishes: [], refused: {}, ...head };
     this.says("welcome", { type: "welcome", channels, ...more });
   }

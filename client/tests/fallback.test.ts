@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { DETOUR_TIME } from "../src/attempts";
-import { FakeEvents, FakeSocket, makeRecovering, makeWorld, type Recovering } from "./fakes";
+import { blockWebsockets, FakeEvents, FakeSocket, makeRecovering, makeWorld, type Recovering } from "./fakes";
 
 const CHANNEL = "broadcast:foo";
 
@@ -17,10 +17,7 @@ afterEach(() => {
 /** Let websockets fail until something else is tried. */
 function failing(options = {}, world = makeWorld()): Recovering {
   const recovering = makeRecovering(options, world);
-  while (!FakeEvents.all.length) {
-    FakeSocket.last.ends();
-    vi.advanceTimersToNextTimer();
-  }
+  blockWebsockets();
   return recovering;
 }
 
@@ -32,9 +29,9 @@ function lose(): void {
 
 const made = () => [FakeSocket.all.length, FakeEvents.all.length];
 
-test("after three websockets that did not open, an EventSource is tried", () => {
+test("where only websockets do not get through, an EventSource is used", () => {
   const { told, client } = failing();
-  expect(made()).toEqual([3, 1]);
+  expect(made()).toEqual([4, 2]);
   expect(FakeEvents.last.uri).toBe(
     "http://test/ws/foo?subscribe-broadcast&publish-broadcast&echo",
   );
@@ -54,10 +51,25 @@ test("websockets that opened before do not count as broken", () => {
   expect(made()).toEqual([11, 0]);
 });
 
+test("a server that was only away is found by the EventSource, and gets a websocket", () => {
+  const { told } = makeRecovering();
+  while (!FakeEvents.all.length) {
+    FakeSocket.last.ends();
+    vi.advanceTimersToNextTimer();
+  }
+  expect(made()).toEqual([3, 1]);
+  FakeEvents.last.opens();
+  vi.advanceTimersByTime(0);
+  expect([made(), FakeEvents.last.readyState]).toEqual([[4, 1], 2]);
+  FakeSocket.last.welcomes({ [CHANNEL]: { position: "a:1" } });
+  FakeSocket.last.delivers("by websocket", "a:2");
+  expect(told).toEqual([["message", "by websocket", "a:2"]]);
+});
+
 test("where neither gets through, both are tried again", () => {
   failing();
   lose();
-  expect(made()).toEqual([4, 1]);
+  expect(made()).toEqual([5, 2]);
 });
 
 test("where there is no EventSource, websockets are tried on", () => {
@@ -76,7 +88,7 @@ test("a lost stream is followed by another one, from where the first one was", (
   FakeEvents.last.welcomes({ [CHANNEL]: { position: "a:1" } });
   FakeEvents.last.delivers("one", "a:2");
   lose();
-  expect(made()).toEqual([3, 2]);
+  expect(made()).toEqual([4, 3]);
   expect(new URL(FakeEvents.last.uri).searchParams.get("since")).toBe("broadcast:foo@a:2");
   FakeEvents.last.welcomes({ [CHANNEL]: { position: "a:2", recovered: true } });
   expect(told.slice(1)).toEqual([["recovered", CHANNEL]]);
@@ -87,10 +99,10 @@ test("after some minutes the next attempt is a websocket, and one failure is eno
   FakeEvents.last.welcomes();
   time.value += DETOUR_TIME;
   lose();
-  expect(made()).toEqual([4, 1]);
+  expect(made()).toEqual([5, 2]);
   FakeSocket.last.ends();
   vi.advanceTimersToNextTimer();
-  expect(made()).toEqual([4, 2]);
+  expect(made()).toEqual([5, 3]);
 });
 
 test("messages are posted with Django's token, and without positions in the address", async () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { connect, Socket, type SocketOptions } from "../src/socket";
 import type { Subscription, SubscriptionOptions } from "../src/subscription";
-import { FakeEvents, FakeSocket, makeWorld, reconnect, type World } from "./fakes";
+import { blockWebsockets, FakeEvents, FakeSocket, makeWorld, reconnect, type World } from "./fakes";
 
 const granted = (position: string, recovered?: boolean) => ({
   "broadcast:foo": { position, recovered },
@@ -348,30 +348,26 @@ test("an old server has one facility, and raw messages", async () => {
 
 test("where websockets do not get through, each facility has its own stream", async () => {
   const { socket, posted } = makeSocket();
-  follow(socket);
-  const bar = follow(socket, "bar", { channels: ["subscribe-broadcast", "publish-broadcast"] });
   const dead = follow(socket, "dead");
-  while (!FakeEvents.all.length) {
-    FakeSocket.last.ends();
-    vi.advanceTimersToNextTimer();
-  }
-  const first = FakeEvents.last.uri.includes("/foo?") ? "foo" : "other";
-  expect(first).toBe("foo");
+  const { told, subscription } = follow(socket, "bar");
+  follow(socket);
+  blockWebsockets();
+  // Each attempt begins with another facility.
+  expect(FakeEvents.last.uri).toContain("/ws/foo?");
   FakeEvents.last.welcomes(granted("a:1"));
-  const [, barEvents, deadEvents] = FakeEvents.all;
-  expect(barEvents?.uri).toBe(
-    "http://test/ws/bar?subscribe-broadcast&publish-broadcast&echo",
-  );
-  barEvents?.welcomes({ "broadcast:bar": {} }, { facility: "bar" });
-  barEvents?.delivers("1", undefined, { channel: "broadcast:bar" });
-  deadEvents?.fails(2);
-  bar.subscription.publish("posted");
+  const streams = FakeEvents.all.slice(1);
+  const streamOf = (name: string) => streams.find(({ uri }) => uri.includes(`/ws/${name}?`));
+  streamOf("bar")?.welcomes({ "broadcast:bar": {} }, { facility: "bar" });
+  streamOf("bar")?.delivers("1", undefined, { channel: "broadcast:bar" });
+  streamOf("dead")?.fails(2);
+  subscription.publish("posted");
   await vi.advanceTimersByTimeAsync(0);
-  expect(bar.told).toEqual([["message", "1", "broadcast:bar", undefined]]);
+  expect(streams).toHaveLength(3);
+  expect(told).toEqual([["message", "1", "broadcast:bar", undefined]]);
   expect(dead.told).toMatchObject([["refused", expect.any(String), { status: 403 }]]);
-  expect(posted.map(({ uri }) => uri)).toEqual([barEvents?.uri]);
-  bar.subscription.unsubscribe();
-  expect(barEvents?.readyState).toBe(2);
+  expect(posted.map(({ uri }) => uri)).toEqual(["http://test/ws/bar?subscribe-broadcast&echo"]);
+  subscription.unsubscribe();
+  expect(streamOf("bar")?.readyState).toBe(2);
 });
 
 test("an error in a callback is reported and breaks nothing", () => {

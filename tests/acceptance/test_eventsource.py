@@ -792,3 +792,18 @@ def test_the_client_does_without_a_websocket_where_none_gets_through(
         page.wait_for_function("got.length == 2")
         assert page.evaluate("got") == ["one\r\ntwo", "from the page"]
         assert "Traceback" not in server.log
+
+
+def test_every_server_streams_and_publishes(
+    server: Server, facility: str, open_stream: Open
+) -> None:
+    address = f"{facility}?subscribe-broadcast&publish-broadcast"
+    stream = open_stream(server, address, Origin=server.page)
+    stream.next("welcome")
+    assert post(server, address, b"posted", Origin=server.page) == 204
+    assert bodies(stream, 1) == ["posted"]
+    assert post(server, address, b"posted", Origin="http://evil.example") == 403
+    assert ask(server, address, "HEAD", Accept="text/event-stream")[0] == 200
+    publish(facility, "live")
+    assert bodies(stream, 1) == ["live"]
+    assert "Traceback" not in server.log

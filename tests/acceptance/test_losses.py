@@ -19,6 +19,9 @@ from tests.waiting import wait_for
 
 CLIENTS, RATE = 6, 30.0
 SHORT: dict[str, dict[str, Any]] = {
+    # So many that each worker has some.
+    "kill": {"clients": 20},
+    "many": {"times": 5},
     "deploy": {"clients": 100, "rate": 10.0},
     # Long enough to be given up for dead meanwhile.
     "suspend": {"seconds": 2.0, "settings": {"WS4REDIS_PING_INTERVAL": 0.5}},

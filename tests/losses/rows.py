@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 from typing import Any
 
@@ -60,15 +61,10 @@ def promote(scene: Scene) -> None:
 
 def kill_worker(scene: Scene) -> None:
     """One process of several is gone at once, with all its websockets."""
-    connects = [state["connects"] for state in scene.ask_all()]
-    # One of them may have taken all clients.
-    max(scene.site.workers(), key=lambda one: len(one.net_connections("tcp"))).kill()
-    wait_for(
-        lambda: all(
-            state["connects"] > before
-            for state, before in zip(scene.ask_all(), connects, strict=True)
-        )
-    )
+    before = [state["connects"] for state in scene.ask_all()]
+    wait_for(scene.site.workers)[0].kill()
+    # It may have had clients of one kind only.
+    wait_for(lambda: [state["connects"] for state in scene.ask_all()] != before)
 
 
 def deploy(scene: Scene) -> None:
@@ -93,18 +89,31 @@ def lag(scene: Scene) -> None:
     scene.ask_all("resume")
 
 
+def many(scene: Scene) -> None:
+    """One fault follows the other, in whatever state the one before has left all."""
+    chances = random.Random(scene.row.times)
+    for _ in range(scene.row.times):
+        chances.choice((cut_link, restart, kill_worker, deploy_on, suspend, lag))(scene)
+
+
+def deploy_on(scene: Scene) -> None:
+    """Begin a deploy, and do not wait for its end."""
+    scene.site.reload()
+
+
 def nothing(scene: Scene) -> None:
     """Messages are published, that is all."""
     scene.publish_for(scene.row.seconds)
 
 
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 ROWS = (
     Row(name="link", title="the link to Redis is cut for 2 s", fault=cut_link),
     Row(
         name="restart",
         title="Redis restarts, with its data",
         fault=restart,
-        redis=("--appendonly", "yes", "--appendfsync", "always"),
+        redis=DURABLE,
     ),
     Row(name="empty", title="Redis restarts, without its data", fault=restart, is_gone=True),
     Row(
@@ -143,6 +152,15 @@ ROWS = (
         size=16_384,
         settings={"WS4REDIS_OUTBOX_SIZE": 2**16},
         is_slow=True,
+    ),
+    Row(
+        name="many",
+        title="twenty of these faults, one after the other",
+        fault=many,
+        seconds=1.0,
+        times=20,
+        clients=50,
+        redis=DURABLE,
     ),
     Row(
         name="rate",

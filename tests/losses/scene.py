@@ -36,6 +36,8 @@ class Row:
     fault: Callable[[Scene], None]
     seconds: float = 2.0
     """How long the fault takes, where that is ours to say."""
+    times: int = 1
+    """How often it is repeated, where it is."""
     clients: int = 100
     rate: float = 10.0
     """Messages of each publisher in a second."""

@@ -39,10 +39,9 @@ class Site:
     server: Server | None = None
 
     def workers(self) -> list[psutil.Process]:
-        """Return the processes that hold websockets."""
-        children = psutil.Process(self.process.pid).children()
-        # Python has a process of its own that tidies up behind some workers.
-        return [one for one in children if "resource_tracker" not in " ".join(one.cmdline())]
+        """Return the processes that hold websockets, the one with the most connections first."""
+        counted = [(_links(one), one) for one in psutil.Process(self.process.pid).children()]
+        return [one for links, one in sorted(counted, key=lambda each: -each[0]) if links]
 
     def reload(self) -> None:
         """Put other processes into the place of those that run, with mercy."""
@@ -51,6 +50,14 @@ class Site:
     def publishing(self, redis_url: str) -> dict[str, str]:
         """Return the environment of a publisher whose Redis is there."""
         return {**os.environ, **self.environment, "REDIS_URL": redis_url}
+
+
+def _links(process: psutil.Process) -> int:
+    """Return how many connections a process has; none if it has just ended."""
+    try:
+        return len(process.net_connections("tcp"))
+    except psutil.NoSuchProcess:
+        return 0
 
 
 @contextmanager

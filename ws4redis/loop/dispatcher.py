@@ -175,6 +175,7 @@ class Dispatcher:
         for receiver in follower.careful:
             frames = [receiver.accept(channel, message) for message in messages]
             if any(frames) and receiver.connection is not None:
+                self._metrics.event("messages.delivered", sum(map(bool, frames)))
                 batch[receiver.connection] = tuple(frames)
         return batch
 

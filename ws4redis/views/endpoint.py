@@ -136,8 +136,11 @@ class ViewEndpoint:
             decision = meeting.wait(settings.hook_timeout)
         except TimeoutError as error:
             raise HookTimeout from error
-        if isinstance(decision, BaseException):
+        if isinstance(decision, HandshakeError):
             raise decision
+        if isinstance(decision, BaseException):
+            # What sys.exit() raises would end the server.
+            raise RuntimeError("A view, or a middleware, has failed") from decision
         return decision
 
     def _run(self, opening: _Opening, upgrade: _Upgrade, meeting: Meeting) -> None:

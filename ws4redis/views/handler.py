@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from django.core import signals
+from django.core.exceptions import PermissionDenied
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest, get_script_name
-from django.http import HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
+from ws4redis import flood
 from ws4redis.conf import get_settings
+from ws4redis.exceptions import ConnectionClosed
 from ws4redis.views.socket import Upgrade, Websocket
+
+logger = logging.getLogger(__name__)
 
 
 class Ended(HttpResponse):
@@ -47,10 +53,25 @@ class ViewHandler(BaseHandler):
         """Let a view return nothing when it has used its websocket, or has nothing to say."""
 
         def call(request: Any, *args: Any, **kwargs: Any) -> Any:
-            response = view(request, *args, **kwargs)
+            response = _called(view, request, args, kwargs)
             if response is not None:
                 return response
             request.websocket.accept()
             return Ended()
 
         return call
+
+
+def _called(view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> Any:
+    try:
+        return view(request, *args, **kwargs)
+    except ConnectionClosed:
+        if not request.websocket.is_open:
+            raise
+        # The client went while the view spoke to it, as clients do.
+        return None
+    except Exception as error:
+        if request.websocket.is_open and not isinstance(error, (Http404, PermissionDenied)):
+            # The answer, with which Django tells of it, reaches nobody.
+            logger.exception("The websocket view of %s failed", flood.to_quote(request.path))
+        raise

@@ -33,7 +33,8 @@ class Streamed:
 
     def __init__(self, kept: int) -> None:
         fanout = Fanout(pause=lambda: None, spawn=lambda function: function())
-        self.dispatcher = Dispatcher(lambda _: None, lambda _: None, fanout, Metrics())
+        self.metrics = Metrics()
+        self.dispatcher = Dispatcher(lambda _: None, lambda _: None, fanout, self.metrics)
         names = (b"a", b"b", b"c")
         membership = Membership(
             name="f", subscriptions=names, encoding=get_encoding(form=Form.EVENT)
@@ -70,6 +71,7 @@ def test_each_event_tells_how_far_all_channels_have_come(kept: int, expected: li
     for channel, position in ((b"a", "e:8"), (b"c", ""), (b"a", "e:9")):
         streamed.publish(channel, b"x", position if kept else "")
     assert [event.last_event_id for event in streamed.events()] == expected
+    assert streamed.metrics.values["messages.delivered"] == 3
 
 
 def test_what_was_missed_and_what_came_meanwhile_is_counted_in() -> None:
