@@ -119,6 +119,17 @@ def get_runner(server: Server) -> Runner:
         return _runners[process]
 
 
+def stop_runner() -> None:
+    """Stop the loop of this process, if there is one; the next call of ``get_runner`` starts another.
+
+    Only tests need that: whose settings change.
+    """
+    with _lock:
+        runner = _runners.pop(os.getpid(), None)
+    if runner is not None:
+        runner.stop()
+
+
 def _stop_at_exit(runner: Runner, process: int) -> None:
     def stop() -> None:
         # A child that the site forked inherits this, but not the hub.
