@@ -27,6 +27,7 @@ from ws4redis.reauthorize import judge
 from ws4redis.redis_client import get_client
 from ws4redis.transports import Server, WSGIApplication, uwsgi
 from ws4redis.views.endpoint import ViewEndpoint, is_view
+from ws4redis.views.running import Views
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,11 @@ _lock = threading.Lock()
 _runners: dict[int, Runner] = {}
 
 
-def get_websocket_application() -> WSGIApplication:
+def get_websocket_application(views: Views | None = None) -> WSGIApplication:
     """Return the application that serves websockets and nothing else.
+
+    Args:
+        views: Where views run, if not as usual.
 
     Raises:
         TransportError: The server can't hold websockets as it was started.
@@ -52,10 +56,10 @@ def get_websocket_application() -> WSGIApplication:
     facilities = Endpoint(get_settings, get_client, get_runner, metrics)
     if get_settings().websocket_urlconf is None:
         return facilities
-    views = ViewEndpoint(get_settings, get_runner, metrics)
+    own = ViewEndpoint(get_settings, get_runner, metrics, views)
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
-        endpoint = facilities if _is_facility(environ) else views
+        endpoint = facilities if _is_facility(environ) else own
         return endpoint(environ, start_response)
 
     return application
@@ -65,15 +69,18 @@ get_wsgi_websocket_application = get_websocket_application
 """As django-websocket calls it."""
 
 
-def get_application(django_application: WSGIApplication | None = None) -> WSGIApplication:
+def get_application(
+    django_application: WSGIApplication | None = None, *, views: Views | None = None
+) -> WSGIApplication:
     """Return an application that serves websockets below ``WEBSOCKET_URL``, else Django.
 
     Args:
         django_application: What answers all other requests; a new Django handler if None.
+        views: Where views run, if not as usual.
     """
     _set_up()
     ordinary = django_application or WSGIHandler()
-    websocket = get_websocket_application()
+    websocket = get_websocket_application(views)
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         is_websocket = _is_facility(environ) or _wants_view(environ)
@@ -120,9 +127,9 @@ def get_runner(server: Server) -> Runner:
 
 
 def stop_runner() -> None:
-    """Stop the loop of this process, if there is one; the next call of ``get_runner`` starts another.
+    """Stop the loop of this process, if there is one; ``get_runner`` then starts another.
 
-    Only tests need that: whose settings change.
+    Only tests need that, whose settings change.
     """
     with _lock:
         runner = _runners.pop(os.getpid(), None)

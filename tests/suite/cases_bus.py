@@ -110,7 +110,10 @@ class FacilityTest(NoNonsense, WebSocketTestMixin, TestCase):
         self.client.connect(CHAT).close()
 
     def test_views_follow_what_they_publish_only_after_the_commit(self) -> None:
-        socket, listener = self.client.connect("/announce/"), self.client.connect("/ws/news?subscribe-broadcast")
+        socket, listener = (
+            self.client.connect("/announce/"),
+            self.client.connect("/ws/news?subscribe-broadcast"),
+        )
         with self.captureOnCommitCallbacks(execute=True):
             socket.send("later")
             self.assertEqual(socket.receive(), "done")
@@ -139,10 +142,16 @@ class CapturedTest(TestCase):
     def test_without_a_bus(self) -> None:
         with captured_messages() as messages:
             publish("one", expire=5)
-            RedisPublisher(facility="chat", users=["john"], groups=["x"]).publish_message("two", expire=0)
+            RedisPublisher(facility="chat", users=["john"], groups=["x"]).publish_message(
+                "two", expire=0
+            )
         self.assertEqual(
             [(one.channel, str(one.data), one.expire) for one in messages],
-            [("broadcast:chat", "one", 5), ("group:x:chat", "two", 0), ("user:john:chat", "two", 0)],
+            [
+                ("broadcast:chat", "one", 5),
+                ("group:x:chat", "two", 0),
+                ("user:john:chat", "two", 0),
+            ],
         )
         with self.assertRaises(BusError):
             publish("three")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 from uuid import uuid4
@@ -29,8 +30,10 @@ class Opens:
             client.force_login(user)
             headers["Cookie"] = f"sessionid={client.cookies['sessionid'].value}"
         url = self.live_server_url.replace("http", "ws") + path
-        socket = connect(url, additional_headers=headers, proxy=None)
-        self.addCleanup(socket.close)  # type: ignore[attr-defined]
+        return self.keep(connect(url, additional_headers=headers, proxy=None))
+
+    def keep(self, opening: Any) -> ClientConnection:
+        socket: ClientConnection = self.enterContext(opening)  # type: ignore[attr-defined]
         return socket
 
 
@@ -74,27 +77,32 @@ class StaticLiveTest(LiveServerMixin, Opens, StaticLiveServerTestCase):
 
 
 class EndTest(Opens, LiveServerTestCase):
-    """Without views; the loop has the settings of this class."""
+    """The loop has the settings of this class, and ends with it."""
+
+    left: ClientConnection
 
     @classmethod
     def setUpClass(cls) -> None:
         cls.enterClassContext(override_settings(WS4REDIS_MAX_MESSAGE_SIZE=10))
+        # The server is stopped before.
+        cls.addClassCleanup(cls.check)
         super().setUpClass()
 
-    def test_settings_of_the_class_hold(self) -> None:
+    def keep(self, opening: Any) -> ClientConnection:
+        # Not left at the end of the test.
+        socket: ClientConnection = opening.__enter__()
+        return socket
+
+    def test_settings_hold(self) -> None:
         socket = self.open("/ws/end?publish-broadcast")
         socket.send("x" * 11)
         with self.assertRaises(ConnectionClosed):
             socket.recv(PATIENCE)
         self.assertEqual(socket.close_code, 1009)
+        type(self).left = self.open("/ws/end?subscribe-broadcast")
 
-    def test_websockets_end_with_the_class(self) -> None:
-        type(self).addClassCleanup(self.check, self.open("/ws/end?subscribe-broadcast"))
-        self.doCleanups = lambda: None  # type: ignore[method-assign]
-
-    @staticmethod
-    def check(socket: ClientConnection) -> None:
-        try:
-            socket.recv(PATIENCE)
-        except ConnectionClosed:
-            assert socket.close_code in (1001, 1012), socket.close_code
+    @classmethod
+    def check(cls) -> None:
+        with cls.left, contextlib.suppress(ConnectionClosed):
+            cls.left.recv(PATIENCE)
+        assert cls.left.close_code in (1001, 1012), cls.left.close_code

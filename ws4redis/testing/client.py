@@ -104,7 +104,8 @@ class WebSocketClient(Client):
     def _environ(
         self, path: str, subprotocols: Sequence[str], headers: Mapping[str, str], secure: bool
     ) -> dict[str, Any]:
-        factory = RequestFactory(**self.defaults)
+        factory = RequestFactory()
+        factory.defaults = self.defaults
         factory.cookies = self.cookies
         host = str(self.defaults.get("HTTP_HOST", self.defaults.get("SERVER_NAME", "testserver")))
         wanted = {

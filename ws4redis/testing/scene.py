@@ -32,7 +32,7 @@ from ws4redis.loop.sweep import Sweep
 from ws4redis.loop.uplink import Uplink
 from ws4redis.metrics import Metrics
 from ws4redis.reauthorize import judge
-from ws4redis.testing.ends import ClientEnd, ServerEnd, Wires
+from ws4redis.testing.ends import ClientEnd, Wires
 from ws4redis.testing.memory import DirectBus, NoRedis
 from ws4redis.transports import GIVEN, Environ, Headers
 from ws4redis.views.endpoint import ViewEndpoint, is_view
@@ -207,7 +207,7 @@ class Handshake:
         return server, b""
 
 
-class _View(greenlet):
+class _View(greenlet):  # type: ignore[misc]
     """A view, in a greenlet of the test's thread."""
 
     def __init__(self, view: Callable[[], None]) -> None:
