@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.postgres import PostgresServer
 from tests.servers import ROOT, RedisServer
 
+NOWHERE = "redis://localhost:1/0"
 
-@pytest.mark.parametrize("cases", ["views", "bus", "live"])
-def test_cases(cases: str, redis_server: RedisServer) -> None:
+
+def run(cases: str, redis_url: str, **settings: Any) -> None:
+    """Run cases; fail as they fail."""
     command = [sys.executable, "-W", "error", "-m", "django", "test", "tests.suite"]
-    command += ["--pattern", f"cases_{cases}.py"]
-    environment = {**os.environ, "REDIS_URL": redis_server.url, "PYTHONPATH": str(ROOT)}
-    if cases != "live":
-        environment["REDIS_URL"] = "redis://localhost:1/0"
+    command += ["--pattern", f"cases_{cases}.py", "--shuffle"]
+    environment = {
+        **os.environ,
+        "REDIS_URL": redis_url,
+        "PYTHONPATH": str(ROOT),
+        "WS4REDIS_TEST_SETTINGS": json.dumps(settings),
+    }
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "Ran 0" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[dict[str, Any]]:
+    server = PostgresServer()
+    server.start()
+    yield {"default": server.settings()}
+    server.stop()
+
+
+@pytest.mark.parametrize("cases", ["views", "bus"])
+def test_without_redis(cases: str) -> None:
+    run(cases, NOWHERE)
+
+
+def test_live_server(redis_server: RedisServer) -> None:
+    run("live", redis_server.url)
+
+
+@pytest.mark.parametrize("cases", ["views", "bus", "live"])
+def test_another_database(cases: str, redis_server: RedisServer, postgres: dict[str, Any]) -> None:
+    run(cases, redis_server.url if cases == "live" else NOWHERE, DATABASES=postgres)

@@ -168,6 +168,13 @@ class ChannelTest(WebSocketTestMixin, TestCase):
 
 
 class LeftOpenTest(TestCase):
+    def test_all_websockets_end_with_their_client(self) -> None:
+        with self.settings(WEBSOCKET_URLCONF="tests.suite.urls"):
+            client = WebSocketClient()
+            client.connect("/farewell/")
+            del client
+            self.assertTrue(Group.objects.filter(name="closed with 1006").exists())
+
     def test_all_websockets_end_with_the_bus(self) -> None:
         with self.settings(WEBSOCKET_URLCONF="tests.suite.urls"):
             with override_bus():

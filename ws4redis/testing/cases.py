@@ -39,12 +39,16 @@ class WebSocketTestMixin(_Case):
     published: list[PublishedMessage]
     """What this test has published."""
 
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Let what ``setUpTestData`` publishes not get to a real Redis."""
+        cls.enterClassContext(override_bus())
+        super().setUpClass()
+
     def setUp(self) -> None:
         """Begin with an empty bus."""
         super().setUp()
-        bus = override_bus()
-        bus.enable()
-        self.addCleanup(bus.disable)
+        self.enterContext(override_bus())
         self.published = self.enterContext(captured_messages())
 
     def assertPublished(self, message: Any = _ANYTHING, **audience: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,6 +100,8 @@ class WebSocketClient(Client):
             return scene
         if self._own_scene is None:
             self._own_scene = Scene(NoRedis())
+            # A view that just vanished could not clean up.
+            weakref.finalize(self, self._own_scene.close).atexit = False
         return self._own_scene
 
     def _environ(

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextvars
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
+from unittest.mock import patch
 
 import gevent
 from django.core.signals import got_request_exception
+from django.db.backends.base.base import BaseDatabaseWrapper
 from greenlet import getcurrent, greenlet
 
 from ws4redis.conf import Settings, get_settings
@@ -47,6 +50,17 @@ INSTANT = 0.001
 """Seconds that a view waits at least: one that asks again and again must let the test go on."""
 
 
+@contextmanager
+def connections_stay() -> Iterator[None]:
+    """Keep connections to databases open, which may stand in the test's transaction.
+
+    Requests, hooks and views close old ones; Django's own test client takes the same care.
+    """
+    name = "close_if_unusable_or_obsolete"
+    with patch.object(BaseDatabaseWrapper, name, lambda connection: None):
+        yield
+
+
 class Scene:
     """The websockets of a test.
 
@@ -65,6 +79,7 @@ class Scene:
         self._views: list[_View] = []
         self._failure: BaseException | None = None
 
+    @connections_stay()
     def open(self, environ: Environ) -> Handshake:
         """Do a handshake.
 
@@ -78,6 +93,7 @@ class Scene:
         self.run()
         return handshake
 
+    @connections_stay()
     def run(self) -> None:
         """Let everything happen that can happen without time passing.
 
@@ -116,6 +132,13 @@ class Scene:
         self.run()
         for runner in self._runners:
             runner.bus.close()
+
+    def runner(self, settings: Settings) -> Runner:
+        """Return the loop that has these settings."""
+        if self._runner is None or self._settings is not settings:
+            self._runner, self._settings = _Runner(self, settings), settings
+            self._runners.append(self._runner)
+        return self._runner
 
     def start(self, view: Callable[[], None]) -> None:
         """Run a view until it waits."""
@@ -165,17 +188,11 @@ class Scene:
 
     def _application(self, path: str) -> Any:
         settings = get_settings()
-        runner = self._runner_of(settings)
+        runner = self.runner(settings)
         urlconf, metrics = settings.websocket_urlconf, runner.metrics
         if urlconf and (is_view(path, urlconf) or not path.startswith(settings.websocket_url)):
             return ViewEndpoint(get_settings, lambda _: runner, metrics, _Views(self))
         return Endpoint(get_settings, lambda: self.client, lambda _: runner, metrics)
-
-    def _runner_of(self, settings: Settings) -> _Runner:
-        if self._runner is None or self._settings is not settings:
-            self._runner, self._settings = _Runner(self, settings), settings
-            self._runners.append(self._runner)
-        return self._runner
 
 
 class Handshake:
