@@ -75,7 +75,7 @@ class World:
 
 @pytest.fixture(params=["redis", "memory"])
 def world(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[World]:
-    with override_settings(WS4REDIS_HISTORY=KEPT, WS4REDIS_EXPIRE=None):
+    with override_settings(WS4REDIS_HISTORY=KEPT, WS4REDIS_EXPIRE=60):
         if request.param == "redis":
             made = World(wsgi.get_runner(Server()), lambda: None)
             yield made
@@ -107,6 +107,7 @@ def publisher(facility: str) -> RedisPublisher:
 
 
 def publish(facility: str, *messages: str, **options: Any) -> list[Any]:
+    options.setdefault("expire", 0)
     return [publisher(facility).publish_message(message, **options) for message in messages]
 
 
@@ -127,6 +128,19 @@ def test_messages_arrive_in_order_until_one_leaves(
     world.expect(member, "one", "two", "three")
     world.leave(member)
     wait_for(lambda: publish(facility, "four") == [0])
+
+
+@pytest.mark.parametrize("kind", ["plain", "kept"])
+def test_who_joins_later_gets_nothing_older(
+    world: World, kind: str, request: pytest.FixtureRequest
+) -> None:
+    facility = request.getfixturevalue(kind)
+    first = world.join(f"broadcast:{facility}")
+    publish(facility, "one", "two")
+    late = world.join(f"broadcast:{facility}")
+    publish(facility, "three")
+    world.expect(late, "three")
+    world.expect(first, "one", "two", "three")
 
 
 def test_several_channels_of_one_publish(world: World, plain: str) -> None:
@@ -162,6 +176,7 @@ def test_websockets_publish(world: World, kind: str, request: pytest.FixtureRequ
     for text in ("one", "two"):
         world.publish(writer, text.encode())
     world.expect(reader, "one", "two")
+    assert last(facility) == b"two"
 
 
 def test_positions_grow_by_one(world: World, kept: str) -> None:

@@ -25,6 +25,8 @@ def run(cases: str, redis_url: str, **settings: Any) -> None:
         **os.environ,
         "REDIS_URL": redis_url,
         "PYTHONPATH": str(ROOT),
+        # Playwright runs an event loop in the thread of the test.
+        "DJANGO_ALLOW_ASYNC_UNSAFE": "yes" if cases == "browser" else "",
         "WS4REDIS_TEST_SETTINGS": json.dumps(settings),
     }
     done = subprocess.run(
@@ -47,8 +49,9 @@ def test_without_redis(cases: str) -> None:
     run(cases, NOWHERE)
 
 
-def test_live_server(redis_server: RedisServer) -> None:
-    run("live", redis_server.url)
+@pytest.mark.parametrize("cases", ["live", "browser"])
+def test_live_server(cases: str, redis_server: RedisServer) -> None:
+    run(cases, redis_server.url)
 
 
 @pytest.mark.parametrize("cases", ["views", "bus", "live"])

@@ -176,7 +176,6 @@ class Scene:
 
     def _resume(self, view: _View) -> None:
         view.parent = getcurrent()
-        view.deadline = None
         got_request_exception.connect(self._note, weak=False, dispatch_uid=self)
         try:
             view.switch()
