@@ -49,7 +49,7 @@ def test_without_redis(cases: str) -> None:
     run(cases, NOWHERE)
 
 
-@pytest.mark.parametrize("cases", ["live", "browser"])
+@pytest.mark.parametrize("cases", ["live", "browser", "example"])
 def test_live_server(cases: str, redis_server: RedisServer) -> None:
     run(cases, redis_server.url)
 

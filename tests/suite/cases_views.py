@@ -45,7 +45,8 @@ class ViewTest(NoNonsense, TestCase):
         Group.objects.create(name="before")
         self.client.force_login(User.objects.create_user("john"))
         with self.client.connect("/rooms/") as socket:
-            socket.send("one")
+            with self.assertNumQueries(2):
+                socket.send("one")
             self.assertEqual(socket.receive_json(), {"by": "john", "count": 2})
         self.assertTrue(Group.objects.filter(name="one").exists())
         with self.client.connect("/inside/") as socket:
@@ -123,8 +124,9 @@ class ViewTest(NoNonsense, TestCase):
         self.assertTrue(Group.objects.filter(name="closed with 4321").exists())
 
     def test_who_needs_a_bus_is_told_so(self) -> None:
-        with self.assertRaisesRegex(BusError, "override_bus"):
-            self.client.connect("/chat/")
+        for path in ("/chat/", "/ws/chat?subscribe-broadcast"):
+            with self.assertRaisesRegex(BusError, "override_bus"):
+                self.client.connect(path)
 
     def test_bars_of_the_site_hold(self) -> None:
         with self.settings(WS4REDIS_MAX_MESSAGE_SIZE=1000):

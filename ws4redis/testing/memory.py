@@ -16,6 +16,8 @@ from ws4redis.redis_store import publish
 
 Reply = Callable[[Any], None]
 
+NO_REDIS = "This test has no Redis: use ws4redis.testing.override_bus()."
+
 
 class Listener(Protocol):
     """Who is told of messages."""
@@ -140,4 +142,4 @@ class NoRedis:
         """Do nothing."""
 
     def __getattr__(self, name: str) -> Any:
-        raise BusError("This test has no Redis: use ws4redis.testing.override_bus().")
+        raise BusError(NO_REDIS)

@@ -22,7 +22,7 @@ from greenlet import getcurrent, greenlet
 
 from ws4redis.conf import Settings, get_settings
 from ws4redis.endpoint import Endpoint
-from ws4redis.exceptions import ConnectionClosed
+from ws4redis.exceptions import BusError, ConnectionClosed
 from ws4redis.loop.admission import Identity
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.fanout import Fanout
@@ -36,7 +36,7 @@ from ws4redis.loop.uplink import Uplink
 from ws4redis.metrics import Metrics
 from ws4redis.reauthorize import judge
 from ws4redis.testing.ends import ClientEnd, Wires
-from ws4redis.testing.memory import DirectBus, NoRedis
+from ws4redis.testing.memory import NO_REDIS, DirectBus, NoRedis
 from ws4redis.transports import GIVEN, Environ, Headers
 from ws4redis.views.endpoint import ViewEndpoint, is_view
 from ws4redis.views.meeting import GONE, Acceptance, Meeting
@@ -191,6 +191,8 @@ class Scene:
         urlconf, metrics = settings.websocket_urlconf, runner.metrics
         if urlconf and (is_view(path, urlconf) or not path.startswith(settings.websocket_url)):
             return ViewEndpoint(get_settings, lambda _: runner, metrics, _Views(self))
+        if isinstance(self.client, NoRedis):
+            raise BusError(NO_REDIS)
         return Endpoint(get_settings, lambda: self.client, lambda _: runner, metrics)
 
 
