@@ -128,6 +128,10 @@ class ViewTest(NoNonsense, TestCase):
             with self.assertRaisesRegex(BusError, "override_bus"):
                 self.client.connect(path)
 
+    def test_who_waits_in_a_way_of_its_own_is_told_so(self) -> None:
+        with self.assertRaisesRegex(NotImplementedError, "LiveServerTestCase"):
+            self.client.connect("/selecting/")
+
     def test_bars_of_the_site_hold(self) -> None:
         with self.settings(WS4REDIS_MAX_MESSAGE_SIZE=1000):
             socket = self.client.connect("/echo/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from select import select
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -91,6 +92,11 @@ def inside(request: Any, websocket: Any) -> None:
     websocket.send_json(connection.in_atomic_block)
 
 
+@websocket
+def selecting(request: Any, websocket: Any) -> None:
+    select([websocket], [], [])
+
+
 urlpatterns = [
     path("announce/", announce),
     path("chat/", chat),
@@ -104,4 +110,5 @@ urlpatterns = [
     path("ping/", ping),
     path("poll/", poll),
     path("rooms/", rooms),
+    path("selecting/", selecting),
 ]

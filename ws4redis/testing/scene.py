@@ -256,6 +256,22 @@ class _Signal:
         return self._scene.wait(lambda: self._is_set, timeout)
 
 
+class _Line:
+    """The line of a view; nothing wakes it up that waits in another way than with its websocket."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._line, name)
+
+    def fileno(self) -> int:
+        raise NotImplementedError(
+            "Without a server, a view can't wait for its websocket by select(): use "
+            "ws4redis.testing.LiveServerTestCase."
+        )
+
+
 class _Meeting(Meeting):
     """Where view and request meet in one thread."""
 
@@ -270,7 +286,7 @@ class _Meeting(Meeting):
         if not self.decide(acceptance):
             raise ConnectionClosed(GONE)
         self._scene.wait(acceptance.line.done)
-        return acceptance.line.result()
+        return cast(Line, _Line(acceptance.line.result()))
 
 
 class _Views(Views):
