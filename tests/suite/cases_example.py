@@ -10,7 +10,6 @@ from ws4redis.publisher import RedisPublisher
 from ws4redis.testing import LiveServerTestCase, WebSocketTestMixin
 
 
-# views
 @override_settings(WEBSOCKET_URLCONF="tests.suite.urls")
 class RoomsTest(WebSocketTestMixin, TestCase):
     def test_john_opens_a_room(self):
