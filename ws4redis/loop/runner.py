@@ -38,6 +38,7 @@ from ws4redis.loop.feed import Feed
 from ws4redis.loop.giveway import give_way
 from ws4redis.loop.joining import Start
 from ws4redis.loop.options import Options
+from ws4redis.loop.pull import Signal
 from ws4redis.loop.rate import Rates
 from ws4redis.loop.recovery import Recovery
 from ws4redis.loop.registry import TICK, Registry
@@ -134,6 +135,13 @@ class Runner:
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Run something that does not block on the hub, soon; may be called from any thread."""
         self._hub.loop.run_callback_threadsafe(function, *args)
+
+    def make_signal(self) -> Signal:
+        """Return what code that may block, such as a view, waits at for the hub."""
+        if self.is_patched:
+            event: Any = gevent.event.Event()
+            return event  # type: ignore[no-any-return]
+        return threading.Event()
 
     def offload(
         self, function: Callable[..., Result], *args: Any, timeout: float | None = None

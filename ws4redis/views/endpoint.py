@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
-from django.db import connections
 from django.http import HttpResponseBase
 from django.urls import Resolver404, get_resolver
 
@@ -72,6 +71,7 @@ class ViewEndpoint:
         settings: Returns the settings of ws4redis.
         runner: Returns the loop of this process, given what takes the sockets out of its server.
         metrics: Where refusals are counted.
+        views: Where views run.
     """
 
     def __init__(
@@ -79,12 +79,13 @@ class ViewEndpoint:
         settings: Callable[[], Settings],
         runner: Callable[[Transport], Runner],
         metrics: Metrics,
+        views: Views | None = None,
     ) -> None:
         self._settings = settings
         self._runner = runner
         self._metrics = metrics
         self._handler = ViewHandler()
-        self._views = Views()
+        self._views = views or Views()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = {"path": flood.to_quote(environ.get("PATH_INFO", "")), "client": "unknown"}
@@ -127,7 +128,7 @@ class ViewEndpoint:
         return decision
 
     def _decide(self, opening: _Opening) -> Answer | Acceptance:
-        meeting, settings = Meeting(opening.runner), opening.settings
+        meeting, settings = self._views.meet(opening.runner), opening.settings
         upgrade = _Upgrade(meeting)
         view = partial(self._run, opening, upgrade, meeting)
         self._views.start(opening.runner, view, settings.view_threads)
@@ -160,7 +161,6 @@ class ViewEndpoint:
                 upgrade.end(CloseCode.INTERNAL_ERROR)
         finally:
             upgrade.end(CloseCode.NORMAL)
-            connections.close_all()
 
 
 class _Upgrade:

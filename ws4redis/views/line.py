@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any
-
-import gevent.event
-
-from ws4redis.loop.pull import Pull, Signal
+from ws4redis.loop.pull import Pull
 from ws4redis.loop.runner import Runner
 from ws4redis.redis_client import get_client
 from ws4redis.redis_store import RedisStore
@@ -25,7 +20,7 @@ class LoopLine(Pull):
     __slots__ = ("_followed", "_runner")
 
     def __init__(self, runner: Runner, encoding: Encoding) -> None:
-        super().__init__(_signal(runner), runner.post, encoding, runner.options.outbox_size)
+        super().__init__(runner.make_signal(), runner.post, encoding, runner.options.outbox_size)
         self._runner = runner
         self._followed: set[bytes] = set()
 
@@ -72,10 +67,3 @@ class _Store(RedisStore):
     def address(self, channel: str) -> None:
         """Publish on this channel."""
         self._publishers.add(channel)
-
-
-def _signal(runner: Runner) -> Signal:
-    if runner.is_patched:
-        event: Any = gevent.event.Event()
-        return event  # type: ignore[no-any-return]
-    return threading.Event()

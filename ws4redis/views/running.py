@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable
 
 import gevent
+from django.db import connections
 
 from ws4redis.exceptions import HandshakeError
 from ws4redis.loop.runner import Runner
+from ws4redis.views.meeting import Meeting
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +23,10 @@ class Views:
         self._lock = threading.Lock()
         self.running = 0
 
+    def meet(self, runner: Runner) -> Meeting:
+        """Return where a view that is about to start meets its request."""
+        return Meeting(runner)
+
     def start(self, runner: Runner, view: Callable[[], None], limit: int) -> None:
         """Run a view in a greenlet of a monkey-patched process, else in a thread of its own.
 
@@ -28,7 +34,7 @@ class Views:
             HandshakeError: As many threads as there may be run views already.
         """
         if runner.is_patched:
-            gevent.spawn(view)
+            gevent.spawn(_run_alone, view)
             return
         with self._lock:
             if self.running >= limit:
@@ -39,7 +45,15 @@ class Views:
 
     def _run(self, view: Callable[[], None]) -> None:
         try:
-            view()
+            _run_alone(view)
         finally:
             with self._lock:
                 self.running -= 1
+
+
+def _run_alone(view: Callable[[], None]) -> None:
+    """Run a view that has its connections to databases for itself."""
+    try:
+        view()
+    finally:
+        connections.close_all()
