@@ -19,6 +19,8 @@ from tests.deployments import is_listening
 from tests.servers import ROOT, RedisServer, end, free_port
 from tests.waiting import PATIENCE, wait_for
 
+pytestmark = pytest.mark.xdist_group("examples of views")
+
 EXAMPLES = ROOT / "examples"
 KINDS = ("runserver", "serve")
 """One process for all, or another one for the websockets."""
