@@ -163,6 +163,18 @@ def test_addresses_by_language(view: Any, language: str) -> None:
     assert receive(view(f"/{language}/language/")) == language
 
 
+def test_a_client_of_a_view_gets_no_heartbeats(
+    tmp_path: Path, redis_server: RedisServer, open_websocket: Any, facility: str
+) -> None:
+    beats = {"WS4REDIS_HEARTBEAT": "--heartbeat--", "WS4REDIS_HEARTBEAT_INTERVAL": 0.1}
+    with serving("serve", tmp_path, redis_server.url, **HABITS, **beats) as server:
+        websocket = open_websocket(address(server, "/ws/view/"))
+        other = open_websocket(server.url(facility))
+        assert [receive(other) for _ in range(5)] == ["--heartbeat--"] * 5
+        websocket.send("hello")
+        assert receive(websocket) == "hello"
+
+
 def test_a_view_below_the_address_of_facilities(view: Any) -> None:
     websocket = view("/ws/view/")
     websocket.send("hello")
