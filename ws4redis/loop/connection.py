@@ -122,6 +122,10 @@ class Connection(ABC):
     def beat(self) -> None:
         """Send the heartbeat."""
 
+    def hush(self) -> None:
+        """Send no heartbeats; to be called once it is open."""
+        self._registry.hush(self)
+
     @abstractmethod
     def _receive(self, data: bytes) -> None:
         """Take what the peer sent."""

@@ -86,8 +86,9 @@ class Pull:
     # On the hub.
 
     def on_open(self, connection: Connection) -> None:
-        """The websocket is open."""
+        """The websocket is open; a client gets nothing that the fetcher has not sent."""
         self.connection = connection
+        connection.hush()
 
     def on_message(self, payload: bytes, binary: bool) -> None:
         """Keep what the client sent; stop reading from it when too much waits."""

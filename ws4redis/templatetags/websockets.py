@@ -14,4 +14,6 @@ register = template.Library()
 @register.simple_tag(takes_context=True)
 def websocket_url(context: template.Context, viewname: str, *args: Any, **kwargs: Any) -> str:
     """Return the address of a websocket view: ``{% websocket_url 'chat' room=5 %}``."""
-    return websocket_reverse(viewname, context.get("request"), args=args, kwargs=kwargs)
+    # The context processor of that name is not needed, and may have been used all the same.
+    request = getattr(context, "request", None) or context.get("request")
+    return websocket_reverse(viewname, request, args=args, kwargs=kwargs)

@@ -6,18 +6,20 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from ws4redis.views.ended import response_of
+
 View = Callable[..., Any]
 
 
 def websocket(view: View) -> View:
     """Give a view its websocket as second argument.
 
-    It may stand above or below Django's own decorators.
+    It may stand above or below Django's own decorators; below those that look at the response.
     """
 
     @functools.wraps(view)
     def wrapper(request: Any, *args: Any, **kwargs: Any) -> Any:
-        return view(request, request.websocket, *args, **kwargs)
+        return response_of(request, view(request, request.websocket, *args, **kwargs))
 
     return wrapper
 
@@ -33,5 +35,6 @@ def websocket_loop(view: View) -> View:
         socket = request.websocket
         while socket.wait():
             view(request, socket, *args, **kwargs)
+        return response_of(request, None)
 
     return wrapper

@@ -15,6 +15,7 @@ from typing import Any
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponseBase
 from django.urls import Resolver404, get_resolver
+from django.utils import translation
 
 from ws4redis import access, flood
 from ws4redis.answers import OPENED, logged, refusal, refuse
@@ -27,7 +28,8 @@ from ws4redis.loop.runner import Runner
 from ws4redis.metrics import Metrics
 from ws4redis.proxies import client_address
 from ws4redis.transports import Environ, StartResponse, Transport, find
-from ws4redis.views.handler import Ended, ViewHandler
+from ws4redis.views.ended import Ended
+from ws4redis.views.handler import ViewHandler
 from ws4redis.views.line import LoopLine
 from ws4redis.views.meeting import GONE, Acceptance, Answer, Meeting
 from ws4redis.views.running import Views
@@ -38,7 +40,8 @@ from ws4redis.wire.outgoing import get_encoding
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 
-REDIRECTS = range(300, 400)
+NO_REDIRECT = "Websockets follow no redirect, such as to a login."
+ANSWERED = "So says a view, or a middleware."
 
 
 def is_view(path: str, urlconf: str | None) -> bool:
@@ -46,7 +49,9 @@ def is_view(path: str, urlconf: str | None) -> bool:
     if urlconf is None:
         return False
     try:
-        get_resolver(urlconf).resolve(path)
+        # As LocaleMiddleware does it, for i18n_patterns().
+        with translation.override(translation.get_language_from_path(path)):
+            get_resolver(urlconf).resolve(path)
     except Resolver404:
         return False
     return True
@@ -101,7 +106,9 @@ class ViewEndpoint:
         if answer is None:
             logger.info(OPENED, request, extra=request)
             return []
-        start_response(answer.status, answer.headers)
+        self._metrics.event("connections.refused")
+        logged(logger, HandshakeError(answer.status, ANSWERED), request)
+        start_response(f"{answer.status} {answer.reason}", answer.headers)
         return [answer.body]
 
     def _open(
@@ -220,15 +227,17 @@ def _opened(opening: _Opening, acceptance: Acceptance) -> LoopLine:
 
 def _answer(response: HttpResponseBase, settings: Settings) -> Answer:
     """Return what a client gets whose websocket was not opened."""
-    if response.status_code in REDIRECTS and settings.redirect_status is not None:
-        # Websockets follow none, such as that of @login_required.
-        raise HandshakeError(settings.redirect_status, "Log in first.")
+    target = response.get("Location", "")
+    if target and settings.redirect_status is not None:
+        # Its query may hold what is nobody's business.
+        detail = f"It leads to {target.partition('?')[0]}."
+        raise HandshakeError(settings.redirect_status, NO_REDIRECT, detail=detail)
     content: Any = response
     body = b"".join(content) if response.streaming else content.content
     response.headers.setdefault("Content-Length", str(len(body)))
     headers = [*response.items()]
     headers += [("Set-Cookie", cookie.output(header="")) for cookie in response.cookies.values()]
-    return Answer(f"{response.status_code} {response.reason_phrase}", headers, body)
+    return Answer(response.status_code, response.reason_phrase, headers, body)
 
 
 def _close(websocket: Websocket, response: HttpResponseBase) -> None:

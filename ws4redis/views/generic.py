@@ -6,6 +6,7 @@ from typing import Any
 
 from django.views import View
 
+from ws4redis.views.ended import response_of
 from ws4redis.views.socket import Data, Websocket
 
 
@@ -33,7 +34,7 @@ class WebSocketView(View):
                 self.on_message(message)
         finally:
             self.on_close(self.websocket.close_code or 0)
-        return None
+        return response_of(request, None)
 
     def on_open(self) -> Any:
         """Answer the handshake; None opens the websocket."""

@@ -10,21 +10,16 @@ from django.core import signals
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest, get_script_name
-from django.http import Http404, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponseBase
 from django.urls import set_script_prefix
 
 from ws4redis import flood
 from ws4redis.conf import get_settings
 from ws4redis.exceptions import ConnectionClosed
+from ws4redis.views.ended import response_of
 from ws4redis.views.socket import Upgrade, Websocket
 
 logger = logging.getLogger(__name__)
-
-
-class Ended(HttpResponse):
-    """What becomes of a view that has used its websocket; nobody gets to see it."""
-
-    status_code = 204
 
 
 class ViewHandler(BaseHandler):
@@ -53,13 +48,21 @@ class ViewHandler(BaseHandler):
         """Let a view return nothing when it has used its websocket, or has nothing to say."""
 
         def call(request: Any, *args: Any, **kwargs: Any) -> Any:
-            response = _called(view, request, args, kwargs)
-            if response is not None:
-                return response
-            request.websocket.accept()
-            return Ended()
+            response = response_of(request, _called(view, request, args, kwargs))
+            _forget_session(request)
+            return response
 
         return call
+
+
+def _forget_session(request: Any) -> None:
+    """Let a session that the view has not changed be loaded again, should it be saved.
+
+    With ``SESSION_SAVE_EVERY_REQUEST`` it is, and pages have changed it while the websocket lasted.
+    """
+    session = getattr(request, "session", None)
+    if session is not None and request.websocket.is_open and not session.modified:
+        vars(session).pop("_session_cache", None)
 
 
 def _called(view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> Any:

@@ -22,7 +22,8 @@ GONE = "The client is gone."
 class Answer:
     """What a view answers instead of opening its websocket."""
 
-    status: str
+    status: int
+    reason: str
     headers: list[tuple[str, str]]
     body: bytes
 

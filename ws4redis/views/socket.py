@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from ws4redis.exceptions import ConnectionClosed
 from ws4redis.loop.pull import Fetched
-from ws4redis.wire.close import CloseCode
+from ws4redis.wire.close import CloseCode, may_be_received
 
 Data = str | bytes
 
@@ -101,7 +101,7 @@ class Websocket:
         self.subprotocol: str | None = None
         """What was chosen."""
         self.closed = _Closed(self)
-        """Whether it has ended; may be called, too."""
+        """Whether it has ended; may be called, too. False before it was opened."""
 
     @property
     def is_open(self) -> bool:
@@ -222,7 +222,13 @@ class Websocket:
         self.send(text)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """End the websocket, after all that was sent; nothing happens if it has ended."""
+        """End the websocket, after all that was sent; nothing happens if it has ended.
+
+        Raises:
+            ValueError: The code may not be sent; 3000 to 4999 are free for use.
+        """
+        if not may_be_received(code):
+            raise ValueError(f"The close code {code} may not be sent.")
         line = self._open_line()
         if not line.is_closed:
             line.close(code, reason)
@@ -272,7 +278,7 @@ class Websocket:
 
     @property
     def _is_closed(self) -> bool:
-        return self._open_line().is_closed
+        return self._line is not None and self._line.is_closed
 
     def _open_line(self) -> Line:
         self.accept()
