@@ -60,7 +60,9 @@ export class EventStream implements Socket<Order> {
   private subscribe(command: Command & { type: "subscribe" }): void {
     this.unsubscribe(command.facility);
     const uri = this.options.locate(command.facility, command.channels);
-    this.listen(withSince(uri, command.since, command.from), command.id);
+    const where = withSince(uri, command.since, command.from);
+    const source = this.listen(where, command.id);
+    this.facilities.set(command.facility, { uri: where, source });
   }
 
   private unsubscribe(facility: string): void {
@@ -106,7 +108,18 @@ export class EventStream implements Socket<Order> {
       return;
     }
     this.sources.delete(source);
-    this.refuse(id, 403, "The event stream was refused.");
+    void this.ask(source.url).then((status) => this.refuse(id, status, "The event stream was refused."));
+  }
+
+  /** Return why a stream was refused, which no EventSource tells; 503 if that has passed. */
+  private async ask(url: string): Promise<number> {
+    const request = { method: "HEAD", headers: { Accept: "text/event-stream" } };
+    try {
+      const { ok, status } = await this.environment.fetch(url, request);
+      return ok ? 503 : status;
+    } catch {
+      return 503;
+    }
   }
 
   private async post(id: number, facility: string, payload: Sendable): Promise<void> {
