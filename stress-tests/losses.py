@@ -50,7 +50,7 @@ def _wrong(number: int, bold: str) -> str:
 def _told(verdict: dict[str, int]) -> str:
     if not verdict["gaps"]:
         return ""
-    return f"yes, of {verdict['told']} messages" if verdict["told"] else "yes, of none"
+    return f"yes, for {verdict['told']}" if verdict["told"] else "yes"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
-from django.http.request import validate_host
+from django.http.request import split_domain_port, validate_host
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.http import is_same_domain
 
@@ -183,6 +183,12 @@ def is_allowed_host(hostname: str, hosts: Sequence[str]) -> bool:
     """Return whether a host, without its port and brackets, is one of some that are allowed."""
     name = hostname.removesuffix(".")
     return validate_host(f"[{name}]" if ":" in name else name, hosts)
+
+
+def hostname(environ: dict[str, Any]) -> str:
+    """Return the host that a request was sent to, without its port; empty if it is none."""
+    domain, _ = split_domain_port(_host(WSGIRequest({**environ, "CONTENT_TYPE": ""})))
+    return domain.strip("[]")
 
 
 def _is_trusted(page: _Page, settings: Settings) -> bool:

@@ -147,17 +147,19 @@ class Endpoint:
             if environ.get("REQUEST_METHOD") == "POST":
                 self._publish(environ, start_response, settings, request["client"])
                 return []
-            self._open(environ, start_response, settings, request["client"])
+            is_open = self._open(environ, start_response, settings, request["client"])
         except (Exception, HookTimeout) as error:
             self._metrics.event("connections.refused")
             # Without a name: this frame, which the failure knows, must not know it.
             return _refuse(environ, start_response, _logged(_refusal(error), request))
-        logger.info(OPENED, request, extra=request)
+        if is_open:
+            logger.info(OPENED, request, extra=request)
         return []
 
     def _open(
         self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
-    ) -> None:
+    ) -> bool:
+        """Answer a request; return whether a websocket, or a stream, is open."""
         _check_address(environ, settings)
         _check_facility(environ, settings, self._metrics)
         is_stream = _asks_for_stream(environ)
@@ -168,7 +170,7 @@ class Endpoint:
         if is_stream and environ["REQUEST_METHOD"] == "HEAD":
             grant = self._authorize(environ, settings, runner)
             start_response(OK, [*_STREAM_HEADERS, *_refused_header(grant)])
-            return
+            return False
         place = runner.call(runner.enter, client)
         opening = _Opening(environ, settings, handshake, transport, runner, place)
         try:
@@ -179,6 +181,7 @@ class Endpoint:
             raise
         if ready.source is not None:
             ready.source.start()
+        return True
 
     def _publish(
         self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
@@ -250,8 +253,9 @@ class Endpoint:
         visitor = _Visitor(
             _kept(opening.environ), opening.place, opening.settings, opening.runner, terms
         )
-        heartbeat = opening.runner.options.heartbeat
-        return Multiplex(facility, partial(self._subscribe, visitor), heartbeat)
+        runner = opening.runner
+        subscribe = partial(self._subscribe, visitor)
+        return Multiplex(facility, subscribe, runner.options.heartbeat)
 
     def _subscribe(self, visitor: _Visitor, command: v1.Subscribe, held: int) -> Facility:
         """Join one more facility for an open websocket; runs on the hub."""
@@ -311,10 +315,19 @@ def _asks_for_stream(environ: Environ) -> bool:
 
 
 def _check_fetch(environ: Environ) -> None:
-    """Refuse what a page of another site asks for without an origin, as it can't read it anyhow."""
-    site = environ.get("HTTP_SEC_FETCH_SITE", "none")
-    if "HTTP_ORIGIN" not in environ and site not in ("none", "same-origin"):
+    """Refuse what a page of another site may have asked for: a stream need not tell its origin.
+
+    Another site's page can't read what it gets without one, but a page on a name of its own that
+    leads to this server's address can; so the Host has to be one of ours.
+    """
+    if "HTTP_ORIGIN" in environ:
+        return
+    if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
         raise HandshakeError(403, "Another site may not open streams here.")
+    host = access.hostname(environ)
+    if not access.is_allowed_host(host, access.allowed_hosts()):
+        detail = f"The Host is {host[:200]!r}; ALLOWED_HOSTS does not have it."
+        raise HandshakeError(403, "There are no streams under this name.", detail=detail)
 
 
 def _terms(opening: _Opening, grant: access.Grant) -> _Terms:
@@ -378,7 +391,9 @@ def _check_channels(
     grant: access.Grant, settings: Settings, metrics: Metrics, held: int = 0
 ) -> None:
     subscriber = grant.subscriber
-    count = held + len({*subscriber.subscriptions, *subscriber.publications})
+    channels = {*subscriber.subscriptions, *subscriber.publications}
+    # As Membership.size: a further facility takes memory even without any.
+    count = held + (len(channels) or min(held, 1))
     if count > settings.max_channels:
         metrics.event("limits.channels")
         raise HandshakeError(403, f"At most {settings.max_channels} channels are possible.")

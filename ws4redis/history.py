@@ -24,6 +24,9 @@ DEFAULTS: Mapping[str, object] = {"length": 1000, "expire": 86_400, "audiences":
 """What a rule says of a facility without saying it."""
 REMEMBERED = 10_000
 """Channels of which it is remembered whether they have a history."""
+KNOWN = 7 * 86_400
+"""Seconds after the last message for which positions of a channel are known at least: the stream
+may be gone by then, and who has missed nothing is told so nevertheless."""
 ONCE = 86_400
 """Seconds for which the idempotency key of a message is remembered."""
 
@@ -76,6 +79,11 @@ class Retention:
     """Messages that are kept at least; Redis drops older ones some at a time."""
     expire: int
     """Seconds after the last message until the stream is gone; 0 for never."""
+
+    @property
+    def known(self) -> int:
+        """Seconds after the last message until its positions may be gone; 0 for never."""
+        return max(self.expire, KNOWN) if self.expire else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +147,27 @@ class Histories:
         if once:
             # Without a colon, so that facility "a" with key "b:c" is not "a:b" with "c".
             keys += (self._namespace.derived("once", f"{name}:{quote(once, safe='')}"),)
-        epoch, length, expire = secrets.token_hex(4), retention.length, retention.expire
-        return Call(PUBLISH, keys, (payload, persist, epoch, length, expire, self.live(name), ONCE))
+        return Call(
+            PUBLISH,
+            keys,
+            (
+                payload,
+                persist,
+                secrets.token_hex(4),
+                retention.length,
+                retention.expire,
+                self.live(name),
+                ONCE,
+                retention.known,
+            ),
+        )
 
     def read(self, name: str, since: Position | None) -> Call:
         """Return what reads a channel since a position, or only finds out where it is."""
         epoch, offset = since or ("", 0)
         keys = (*self._keys(name), self._data)
-        return Call(READ, keys, (epoch, offset, PAGE, self._expire(name)))
+        retention = self.retention(name)
+        return Call(READ, keys, (epoch, offset, PAGE, retention.known if retention else 0))
 
     def locate(self, name: str, retention: Retention, time: int) -> Call:
         """Return what finds out where a channel was.
@@ -157,11 +178,7 @@ class Histories:
             time: Microseconds since 1970, by the clock of Redis.
         """
         keys = (*self._keys(name)[:2], self._data)
-        return Call(LOCATE, keys, (time, retention.length, retention.expire))
-
-    def _expire(self, name: str) -> int:
-        retention = self.retention(name)
-        return retention.expire if retention else 0
+        return Call(LOCATE, keys, (time, retention.length, retention.known))
 
     def _keys(self, name: str) -> tuple[str, str, str]:
         return (
@@ -205,7 +222,7 @@ def _rule(pattern: object, options: object) -> Rule:
         )
     chosen = {**DEFAULTS, **options}
     length = _number(pattern, "length", chosen["length"], 1)
-    expire = 0 if chosen["expire"] is None else _number(pattern, "expire", chosen["expire"], 0)
+    expire = 0 if chosen["expire"] is None else _number(pattern, "expire", chosen["expire"], 1)
     return Rule(pattern, Retention(length, expire), _audiences(pattern, chosen["audiences"]))
 
 

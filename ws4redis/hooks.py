@@ -69,12 +69,13 @@ class HookedWebsocket:
             self._facility.connection.close(code)
 
     def _send(self, payload: bytes, binary: bool | None) -> None:
-        connection = self._facility.connection
-        if connection is None:
-            self._facility.handover.insert(Outgoing(payload))
-        else:
-            encoding = self._facility.encoding._replace(binary=bool(binary))
-            connection.send(Outgoing(payload).frame(encoding))
+        facility = self._facility
+        message = Outgoing(payload, facility=facility.membership.name)
+        if facility.connection is None:
+            facility.handover.insert(message)
+        elif not facility.is_closed:
+            encoding = facility.encoding._replace(binary=bool(binary))
+            facility.connection.send(message.frame(encoding))
 
 
 class HookPublisher:
@@ -106,7 +107,7 @@ class HookPublisher:
         self._runner.metrics.event("messages.received")
         self._waiting.append(payload)
         if len(self._waiting) > QUEUE_LIMIT and facility.connection is not None:
-            facility.connection.pause()
+            facility.connection.pause(self)
         self._start(facility)
 
     def release(self, facility: Facility) -> None:
@@ -125,8 +126,8 @@ class HookPublisher:
             self._subscriber.announce = partial(self._runner.call, facility.expect_return)
             self._subscriber.retract = partial(self._runner.call, facility.retract)
             self._call(partial(self._subscriber.publish_message, payload))
-            if facility.connection is not None and facility.connection.paused:
-                facility.connection.resume()
+            if facility.connection is not None:
+                facility.connection.resume(self)
         self._is_busy = False
         if self._is_released:
             self._call(self._subscriber.release)

@@ -34,6 +34,8 @@ def server(
         "WS4REDIS_HEARTBEAT": HEARTBEAT,
         "WS4REDIS_ALLOWED_CHANNELS": "tests.policies.nobody_on_secret",
         "WS4REDIS_MAX_CHANNELS": 4,
+        # Some tests end sessions behind its back.
+        "WS4REDIS_AUTH_SWEEP": None,
     }
     with serving(request.param, directory, redis_server.url, **settings) as running:
         yield running

@@ -134,7 +134,10 @@ class Bus:
         self._outgoing_size = 0
         self._has_outgoing = Event()
         self._is_connected = Event()
-        self._heard = True
+        self.heard = 0
+        """How many answers and messages came."""
+        self._scripts: set[str] = set()
+        """Those that Redis knows, as they were sent on this link."""
         self._is_dispatching = False
         self._fault = ""
         self._lost_at = 0.0
@@ -200,6 +203,14 @@ class Bus:
         else:
             reply(BusError("Redis is not reachable."))
 
+    def ping(self, reply: Reply) -> None:
+        """Find out when Redis has done all that it was asked before.
+
+        Args:
+            reply: Gets the answer, or an exception.
+        """
+        self._send(b"PING", reply=reply)
+
     def run(self, call: Call, reply: Reply) -> None:
         """Run a script, in order with all that is published.
 
@@ -218,7 +229,12 @@ class Bus:
             else:
                 reply(answer)
 
-        self._send("EVALSHA", call.script.sha, *arguments, reply=answered)
+        if call.script.sha in self._scripts:
+            self._send("EVALSHA", call.script.sha, *arguments, reply=answered)
+        else:
+            # Were it refused, those that are sent meanwhile would overtake it.
+            self._scripts.add(call.script.sha)
+            self._send("EVAL", call.script.source, *arguments, reply=reply)
 
     def publish(
         self,
@@ -325,9 +341,9 @@ class Bus:
 
     def _serve(self, link: Link) -> None:
         """Use a link until it breaks."""
-        self._heard = True
         self._is_dispatching = False
         self._fault = ""
+        self._scripts.clear()
         self.refused.clear()
         self._is_connected.set()
         self._metrics.event("bus.restored")
@@ -391,7 +407,7 @@ class Bus:
         deliveries: list[Delivery] = []
         while (answer := reader.gets()) is not Ellipsis:
             # Bytes that never become an answer are no sign of life.
-            self._heard = True
+            self.heard += 1
             if isinstance(answer, hiredis.PushNotification) and answer[0] == b"message":
                 deliveries.append((answer[1], answer[2], ""))
             else:
@@ -421,7 +437,7 @@ class Bus:
         pending.count -= 1
         if pending.count == 0 or is_refusal:
             self._pending.popleft()
-            pending.reply(answer)
+            _tell(pending.reply, answer)
 
     def _write(self, link: Link) -> None:
         while True:
@@ -444,14 +460,14 @@ class Bus:
         """Notice a Redis that went away without a word."""
         missed = 0
         while missed < CHECKS_MISSED:
-            self._heard = False
+            heard = self.heard
             self._send(b"PING")
             # What nobody wants any more is forgotten; the rest may be allowed by now.
             self.refused.intersection_update(self._listener.channels())
             self._ask_again(self.refused)
             gevent.sleep(CHECK_INTERVAL)
             # While messages are handed over, nothing is read: then silence says nothing.
-            missed = 0 if self._heard or self._is_dispatching else missed + 1
+            missed = 0 if self.heard != heard or self._is_dispatching else missed + 1
         self._break(link, f"Redis did not answer for {CHECK_INTERVAL * CHECKS_MISSED:g} s")
 
     def _break(self, link: Link, fault: str) -> None:
@@ -466,7 +482,15 @@ class Bus:
         link.close()
         pendings, self._pending = self._pending, deque()
         for pending in pendings:
-            pending.reply(BusError("The link to Redis broke."))
+            _tell(pending.reply, BusError("The link to Redis broke."))
+
+
+def _tell(reply: Reply, answer: Any) -> None:
+    """Hand an answer over; who can't bear it must not cost all others the link."""
+    try:
+        reply(answer)
+    except Exception:
+        logger.exception("An answer of Redis could not be used")
 
 
 def _send_all(link: Link, data: bytes) -> None:

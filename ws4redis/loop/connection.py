@@ -84,6 +84,7 @@ class Connection(ABC):
     __slots__ = (
         "_handler",
         "_outbox",
+        "_pausers",
         "_reader",
         "_registry",
         "_sock",
@@ -101,6 +102,7 @@ class Connection(ABC):
         self._registry = registry
         self._outbox: Outbox | None = None
         self._writer: Any = None
+        self._pausers: frozenset[object] = frozenset()
         self._reader = registry.io(sock.fileno(), _READ)
         self.phase = Phase.OPEN
         self.place: Place | None = None
@@ -167,15 +169,30 @@ class Connection(ABC):
         """Whether nothing is read from the client at present."""
         return not self._reader.active
 
-    def pause(self) -> None:
-        """Stop reading; what the client sends then waits in the network."""
+    def pause(self, who: object = None) -> None:
+        """Stop reading; what the client sends then waits in the network.
+
+        Args:
+            who: Wants it; the connection is read again when nobody does any more.
+        """
+        if not self.paused:
+            self._stop_reading()
+        self._pausers |= {who}
+
+    def resume(self, who: object = None) -> None:
+        """Read again after ``pause()``, unless somebody else has paused it, too."""
+        if who not in self._pausers:
+            return
+        self._pausers -= {who}
+        if not self._pausers and self.phase is not Phase.CLOSED:
+            self._read_again()
+
+    def _stop_reading(self) -> None:
         self._reader.stop()
 
-    def resume(self) -> None:
-        """Read again after ``pause()``."""
-        if self.phase is not Phase.CLOSED and self.paused:
-            self._reader.start(self._on_readable)
-            self.heard = True
+    def _read_again(self) -> None:
+        self._reader.start(self._on_readable)
+        self.heard = True
 
     def _on_readable(self) -> None:
         try:

@@ -11,7 +11,7 @@ from ws4redis.loop.connection import Connection, Phase
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.echo import Unreturned
 from ws4redis.loop.handover import Handover
-from ws4redis.loop.recovery import Start
+from ws4redis.loop.joining import Start
 from ws4redis.wire import v1
 from ws4redis.wire.close import CloseCode
 from ws4redis.wire.outgoing import PLAIN, Encoding, Form, Outgoing
@@ -40,8 +40,8 @@ class Membership:
 
     @property
     def size(self) -> int:
-        """The number of channels."""
-        return len({*self.subscriptions, *self.publications})
+        """What it counts for: its channels, and one if it has none."""
+        return len({*self.subscriptions, *self.publications}) or 1
 
 
 class Publisher(Protocol):
@@ -135,6 +135,9 @@ class Facility:
         self._has_left = True
         for channel in self.membership.subscriptions:
             self._dispatcher.leave(channel, self)
+        if self.connection is not None:
+            # Its last messages come before what is said of its end, and before a new beginning.
+            self._dispatcher.flush(self.connection)
         self._publisher.release(self)
 
     def accept(self, channel: bytes, message: Outgoing) -> bytes:
@@ -154,6 +157,8 @@ class Facility:
             connection.close(CloseCode.TRY_AGAIN_LATER, "Too much was published meanwhile.")
             return
         if data := b"".join([self._greeting(), *map(self._frame, handover.merged())]):
+            # Another facility of the websocket may follow the same channel.
+            self._dispatcher.flush(connection)
             connection.send(data)
         for channel in self.membership.subscriptions:
             self._settle(channel, connection)

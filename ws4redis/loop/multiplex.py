@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 
 import gevent
 
+from ws4redis import flood
 from ws4redis.exceptions import HandshakeError, ProtocolError
 from ws4redis.loop.connection import Connection, Phase
 from ws4redis.loop.facility import Facility
 from ws4redis.wire import v1
+from ws4redis.wire.close import CloseCode
+
+logger = flood.clients.guard(logging.getLogger(__name__))
 
 QUEUE_LIMIT = 32
 """Commands of one client that may wait before nothing more is read from it."""
@@ -33,20 +38,25 @@ class Multiplex:
         "_commands",
         "_facilities",
         "_first",
-        "_has_paused",
         "_heartbeat",
+        "_held",
         "_is_busy",
         "_subscribe",
     )
 
-    def __init__(self, first: Facility, subscribe: Subscriber, heartbeat: bytes | None) -> None:
+    def __init__(
+        self,
+        first: Facility,
+        subscribe: Subscriber,
+        heartbeat: bytes | None,
+    ) -> None:
         self._first = first
+        self._held = first.membership.size
         self._facilities = {first.membership.name: first}
         self._subscribe = subscribe
         self._heartbeat = heartbeat
         self._commands: deque[v1.Command] = deque()
         self._is_busy = False
-        self._has_paused = False
 
     def on_open(self, connection: Connection) -> None:
         """Begin with the facility of the address."""
@@ -67,8 +77,7 @@ class Multiplex:
             return
         self._commands.append(command)
         if len(self._commands) > QUEUE_LIMIT:
-            self._has_paused = True
-            connection.pause()
+            connection.pause(self)
         if not self._is_busy:
             self._is_busy = True
             gevent.spawn(self._work)
@@ -91,12 +100,14 @@ class Multiplex:
         return connection
 
     def _work(self) -> None:
-        while self._commands:
-            self._carry_out(self._commands.popleft())
+        try:
+            while self._commands:
+                self._carry_out(self._commands.popleft())
+        except Exception:
+            logger.exception("A command of a websocket failed; it is closed with 1011")
+            self._connection.close(CloseCode.INTERNAL_ERROR)
         self._is_busy = False
-        if self._has_paused:
-            self._has_paused = False
-            self._connection.resume()
+        self._connection.resume(self)
 
     def _carry_out(self, command: v1.Command) -> None:
         if isinstance(command, v1.Publish):
@@ -118,9 +129,8 @@ class Multiplex:
 
     def _join(self, command: v1.Subscribe) -> None:
         self._leave(command.facility)
-        held = sum(one.membership.size for one in self._facilities.values())
         try:
-            facility = self._subscribe(command, held)
+            facility = self._subscribe(command, self._held)
         except HandshakeError as error:
             self._refuse(command.id, error.status, error.message)
         else:
@@ -132,10 +142,12 @@ class Multiplex:
             facility.leave()
             return
         self._facilities[facility.membership.name] = facility
+        self._held += facility.membership.size
         facility.on_open(self._connection)
 
     def _leave(self, name: str) -> None:
         if (facility := self._facilities.pop(name, None)) is not None:
+            self._held -= facility.membership.size
             facility.leave()
 
     def _refuse(self, identifier: int | None, status: int, reason: str) -> None:

@@ -11,39 +11,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from ws4redis import flood
+from ws4redis.channels import without_secrets
 from ws4redis.exceptions import BusError
 from ws4redis.history import NOWHERE, Call, Histories, Position
 from ws4redis.loop.bus import Delivery
 from ws4redis.loop.dispatcher import Dispatcher
+from ws4redis.loop.joining import Joining, Reading, Start, persisted
+from ws4redis.loop.reads import Reads
 from ws4redis.loop.wheel import Wheel
 from ws4redis.metrics import Metrics
-from ws4redis.wire.outgoing import Gap, Outgoing
+from ws4redis.wire.outgoing import Gap
 
-logger = logging.getLogger(__name__)
+logger = flood.clients.guard(logging.getLogger(__name__))
 
+GAP = "What was missed on %s is gone from its history; those who follow it are told"
 CHECKS = 300
 """Turns of the wheel in which each channel is compared once with what Redis says of it."""
-
-
-class Start(NamedTuple):
-    """How a channel begins for one websocket."""
-
-    position: Position | None = None
-    """Where it is before the messages; None if it has no history."""
-    recovered: bool | None = None
-    """Whether the messages are all that was missed; None if nobody asked for them."""
-    messages: Sequence[Outgoing] = ()
-
-    def told(self) -> dict[str, Any]:
-        """Return what the client is told of it."""
-        told: dict[str, Any] = {}
-        if self.position is not None:
-            told["position"] = str(self.position)
-        if self.recovered is not None:
-            told["recovered"] = self.recovered
-        return told
 
 
 Started = Callable[[Start | Exception], None]
@@ -55,26 +41,8 @@ class Way(Protocol):
     def subscribe(self, channel: bytes) -> None: ...
     def unsubscribe(self, channel: bytes) -> None: ...
     def get(self, key: bytes, reply: Callable[[Any], None]) -> None: ...
+    def ping(self, reply: Callable[[Any], None]) -> None: ...
     def run(self, call: Call, reply: Callable[[Any], None]) -> None: ...
-
-
-class _Reading(NamedTuple):
-    """What Redis said of a channel."""
-
-    position: Position
-    is_whole: bool
-    """Whether everything since the asked position is there."""
-    last: bytes | None
-    """The persisted message."""
-    messages: list[tuple[int, bytes]]
-    """Offsets and payloads."""
-
-    @property
-    def reached(self) -> Position:
-        """Where the channel is with the last of the messages."""
-        if not self.messages:
-            return self.position
-        return self.position._replace(offset=self.messages[-1][0])
 
 
 class _Course:
@@ -90,42 +58,9 @@ class _Course:
         """Up to where its messages were handed on; None until Redis has said where it is."""
         self.is_behind = False
         """Whether missed messages are on their way, and live ones are ignored."""
-        self.waiting: list[tuple[_Joining, Started]] = []
+        self.waiting: list[tuple[Joining, Started]] = []
         """Websockets that join when it is not behind any more."""
         self.turn = 0
-
-
-class _Joining:
-    """One websocket that begins a channel.
-
-    Args:
-        since: Where it was; None if it is new.
-        shown: The name of the channel as clients see it.
-    """
-
-    __slots__ = ("_messages", "_shown", "_start", "since")
-
-    def __init__(self, since: Position | None, shown: str) -> None:
-        self.since = since
-        self._start = since
-        self._shown = shown
-        self._messages: list[Outgoing] = []
-
-    def take(self, reading: _Reading) -> Start | None:
-        """Return the start; None if there is more to read."""
-        if self.since is None:
-            last = reading.last
-            first = () if last is None else (Outgoing(last, self._shown, is_persisted=True),)
-            return Start(reading.position, messages=first)
-        if not reading.is_whole:
-            return Start(reading.position, recovered=False)
-        for offset, payload in reading.messages:
-            position = reading.position._replace(offset=offset)
-            self._messages.append(Outgoing(payload, self._shown, str(position)))
-        self.since = reading.reached
-        if self.since != reading.position:
-            return None
-        return Start(self._start, recovered=True, messages=self._messages)
 
 
 class Recovery:
@@ -146,6 +81,7 @@ class Recovery:
         metrics: Metrics,
     ) -> None:
         self._bus = bus
+        self._reads = Reads(bus)
         self._histories = histories
         self._dispatcher = dispatcher
         self._metrics = metrics
@@ -200,7 +136,7 @@ class Recovery:
         if course is None:
             self._bus.get(channel, partial(self._start_plain, channel, started))
         else:
-            self._start(course, _Joining(since, self._shown(channel)), started)
+            self._start(course, Joining(since, self._shown(channel)), started)
 
     def on_connected(self) -> None:
         """Read what was missed while there was no link, before anything new is handed on."""
@@ -210,12 +146,21 @@ class Recovery:
 
     def on_lost(self) -> None:
         """Hand nothing on until it is known what was missed."""
+        self._reads.give_up()
         for course in self._courses.values():
             course.is_behind = course.position is not None
             self._release(course, BusError("The link to Redis broke."))
 
     def tell_gaps(self) -> None:
-        """Say that messages may be missing on all channels without a history."""
+        """Say that messages may be missing on all channels without a history.
+
+        Not before all are subscribed: who reads elsewhere what is missing relies on what follows.
+        """
+        self._bus.ping(self._tell_gaps)
+
+    def _tell_gaps(self, answer: Any) -> None:
+        if isinstance(answer, BusError):
+            return
         for channel in tuple(self._dispatcher().channels):
             if channel not in self._courses:
                 self._dispatcher().notify(channel, Gap)
@@ -226,7 +171,7 @@ class Recovery:
             course = self._courses[channel]
             if course.position is not None:
                 call = self._histories.read(course.name, course.position)
-                self._bus.run(call, partial(self._checked, course))
+                self._reads.run(call, partial(self._checked, course))
 
     def _follows(self, course: _Course) -> bool:
         """Return whether anybody is left for whom an answer of Redis is."""
@@ -242,7 +187,8 @@ class Recovery:
         text, _, payload = delivery[1].partition(b" ")
         position = Position.parse(text.decode(errors="replace"))
         if position is None:
-            logger.warning("Something on %r has no position; it is dropped", delivery[0])
+            name = without_secrets(delivery[0].decode(errors="replace"))
+            logger.warning("Something on %r has no position; it is dropped", name)
             return None
         course = self._courses[channel]
         return (channel, payload, str(position)) if self._advance(course, position) else None
@@ -264,22 +210,22 @@ class Recovery:
         course.is_behind = True
         since = course.position or NOWHERE
         call = self._histories.read(course.name, since)
-        self._bus.run(call, partial(self._caught_up, course, since))
+        self._reads.run(call, partial(self._caught_up, course, since))
 
-    def _start(self, course: _Course, joining: _Joining, started: Started) -> None:
+    def _start(self, course: _Course, joining: Joining, started: Started) -> None:
         if course.is_behind:
             course.waiting.append((joining, started))
             return
         call = self._histories.read(course.name, joining.since)
-        self._bus.run(call, partial(self._started, course, joining, started))
+        self._reads.run(call, partial(self._started, course, joining, started))
 
-    def _started(self, course: _Course, joining: _Joining, started: Started, answer: Any) -> None:
+    def _started(self, course: _Course, joining: Joining, started: Started, answer: Any) -> None:
         if isinstance(answer, Exception):
             started(answer)
             return
         if not self._follows(course):
             return
-        reading = _parse(answer)
+        reading = Reading.parse(answer)
         if course.position is None or course.position.is_at(reading.position):
             course.position = reading.position
         elif not course.is_behind:
@@ -295,12 +241,7 @@ class Recovery:
         if isinstance(answer, Exception):
             started(answer)
             return
-        last = (
-            Outgoing(answer, self._shown(channel), is_persisted=True)
-            if answer is not None
-            else None
-        )
-        started(Start(messages=() if last is None else (last,)))
+        started(Start(messages=persisted(answer, self._shown(channel))))
 
     def _release(self, course: _Course, error: BusError | None = None) -> None:
         """Let websockets that wait for a channel begin it, or fail."""
@@ -314,7 +255,7 @@ class Recovery:
     def _checked(self, course: _Course, answer: Any) -> None:
         if not self._follows(course) or isinstance(answer, Exception):
             return
-        position, known = _parse(answer).position, course.position
+        position, known = Reading.parse(answer).position, course.position
         if known is None or course.is_behind or not known.is_at(position):
             self._catch_up(course)
         else:
@@ -332,10 +273,13 @@ class Recovery:
             logger.error("What was missed on a channel can't be read: %s", answer)
             self._release(course, BusError("Redis does not give what was missed."))
             return
-        reading = _parse(answer)
+        self._take(course, Reading.parse(answer))
+
+    def _take(self, course: _Course, reading: Reading) -> None:
         course.position = reading.reached
         if not reading.is_whole:
             self._metrics.event("history.gaps")
+            logger.warning(GAP, without_secrets(course.name))
             self._dispatcher().notify(course.channel, partial(Gap, position=str(reading.position)))
         elif reading.messages:
             self._metrics.event("history.recovered", len(reading.messages))
@@ -352,13 +296,3 @@ class Recovery:
         else:
             course.is_behind = False
             self._release(course)
-
-
-def _parse(answer: Any) -> _Reading:
-    """Read the answer of ``read.lua``."""
-    text, is_whole, last, *rest = answer
-    position = Position.parse(text.decode())
-    if position is None:
-        raise ValueError(f"Redis has a position that is none: {text!r}")
-    offsets = [int(identifier.partition(b"-")[0]) for identifier in rest[::2]]
-    return _Reading(position, bool(is_whole), last, list(zip(offsets, rest[1::2], strict=True)))

@@ -35,9 +35,10 @@ from ws4redis.loop.facility import Facility, Membership, Publisher
 from ws4redis.loop.fanout import Fanout
 from ws4redis.loop.feed import Feed
 from ws4redis.loop.giveway import give_way
+from ws4redis.loop.joining import Start
 from ws4redis.loop.options import Options
 from ws4redis.loop.rate import Rates
-from ws4redis.loop.recovery import Recovery, Start
+from ws4redis.loop.recovery import Recovery
 from ws4redis.loop.registry import TICK, Registry
 from ws4redis.loop.sweep import Judge, Sweep
 from ws4redis.loop.uplink import Uplink
@@ -157,10 +158,8 @@ class Runner:
         Raises:
             BusError: Redis is away, or too much was published meanwhile.
         """
-        late = BusError("Redis did not answer in time.")
-        with gevent.Timeout(self.options.redis_timeout, late):
-            self.bus.wait_connected(self.options.redis_timeout)
-            return self._join(membership, publisher or self.uplink, persisted)
+        self.bus.wait_connected(self.options.redis_timeout)
+        return self._join(membership, publisher or self.uplink, persisted)
 
     def enter(self, address: str) -> Place:
         """Count a websocket that is about to open; runs on the hub. See ``Admission.enter``."""
@@ -320,12 +319,28 @@ class Runner:
         for channel in tuple(missing):
             self.recovery.start(channel, membership.since.get(channel), partial(started, channel))
         if missing:
-            done.get()
+            self._wait(done)
         if refused := self.bus.refused.intersection(self.recovery.names(membership.subscriptions)):
             names = sorted(without_secrets(name.decode(errors="replace")) for name in refused)
             raise BusError(f"Redis refuses to subscribe {names}.")
         if facility.handover.overflowed:
             raise BusError("Too much was published while the websocket was opened.")
+
+    def _wait(self, done: gevent.event.AsyncResult) -> None:
+        """Wait for answers of Redis, as long as any come: many may read much at once.
+
+        Raises:
+            BusError: None came in time, or the link broke.
+        """
+        while True:
+            heard = self.bus.heard
+            try:
+                done.get(timeout=self.options.redis_timeout)
+            except gevent.Timeout:
+                if self.bus.heard == heard:
+                    raise BusError("Redis did not answer in time.") from None
+            else:
+                return
 
     def _stop(self, code: int) -> None:
         self.is_draining = True

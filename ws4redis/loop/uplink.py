@@ -50,7 +50,7 @@ class Uplink:
         if self._waiting or not self._publish(facility, payload):
             self._waiting.append((facility, payload))
             if facility.connection is not None:
-                facility.connection.pause()
+                facility.connection.pause(facility)
 
     def release(self, facility: Facility) -> None:
         """Do nothing: what a client sent before it went is still published."""
@@ -65,7 +65,7 @@ class Uplink:
         still = {facility for facility, _ in self._waiting}
         for facility in set(served) - still:
             if facility.connection is not None:
-                facility.connection.resume()
+                facility.connection.resume(facility)
 
     def _publish(self, facility: Facility, payload: bytes) -> bool:
         channels = facility.membership.publications

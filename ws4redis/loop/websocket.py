@@ -66,20 +66,15 @@ class Websocket(Connection):
         """Send the heartbeat."""
         self.send(self._registry.heartbeat)
 
-    def pause(self) -> None:
-        """Stop reading; the client's messages then wait in the network."""
-        if not self.paused:
-            self._paused_at = self._registry.now()
-            super().pause()
+    def _stop_reading(self) -> None:
+        self._paused_at = self._registry.now()
+        super()._stop_reading()
 
-    def resume(self) -> None:
-        """Read again after ``pause()``."""
-        if self.phase is Phase.CLOSED or not self.paused:
-            return
+    def _read_again(self) -> None:
         now = self._registry.now()
         if self._rate is not None:
             self._rate.pardon(now - self._paused_at, now)
-        super().resume()
+        super()._read_again()
         # What came with the last read.
         if self._protocol.has_more:
             self._receive(b"")

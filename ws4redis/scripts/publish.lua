@@ -2,7 +2,7 @@
 -- KEYS: stream, positions, channel (of the persisted message), and, with an idempotency key, its own
 -- ARGV: payload, seconds to persist it (0: not at all), a new epoch, length of the stream,
 --       seconds to keep the stream (0: for ever), name on which it is published, seconds to
---       remember the idempotency key
+--       remember the idempotency key, seconds to know the positions
 -- Returns: receivers, position, 1 if it was published before (then nothing happens)
 local payload, persist, new_epoch, length, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local known = KEYS[4] and redis.call('GET', KEYS[4])
@@ -31,21 +31,20 @@ end
 
 local offset = (top or 0) + 1
 local time = redis.call('TIME')
+if persist ~= '0' then
+  redis.call('SET', KEYS[3], payload, 'EX', persist)
+end
 -- Before the offset counts: what can't be added takes none, and leaves no hole.
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', length, offset .. '-0',
   'd', payload, 't', time[1] .. string.format('%06d', time[2]))
 redis.call('HSET', KEYS[2], 'offset', offset)
 if keep > 0 then
   redis.call('EXPIRE', KEYS[1], keep)
-  -- Longer, so that who missed nothing is told so even when the stream is gone.
-  redis.call('EXPIRE', KEYS[2], 2 * keep)
+  redis.call('EXPIRE', KEYS[2], 2 * ARGV[8])
 else
   -- The setting may have been another one before.
   redis.call('PERSIST', KEYS[1])
   redis.call('PERSIST', KEYS[2])
-end
-if persist ~= '0' then
-  redis.call('SET', KEYS[3], payload, 'EX', persist)
 end
 local position = epoch .. ':' .. offset
 if KEYS[4] then

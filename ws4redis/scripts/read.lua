@@ -1,17 +1,18 @@
 -- Reads what was published on a channel since a position, or where the channel is.
 -- KEYS: stream, positions, channel (of the persisted message), id of all data
 -- ARGV: epoch and offset of the position ('' and '0': none), messages to return at most, seconds for
---       which the stream is kept (0: for ever)
+--       which positions are known (0: for ever)
 -- Returns: position of the channel, 1 if everything since the position is there, the persisted
---          message, then of each message since the position its offset and its payload
-local since, count, keep = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+--          message for who has no position, then of each message since the position its offset and
+--          its payload, at most 256 KiB of them or one
+local since, count, known = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local epoch, top, past = unpack(redis.call('HMGET', KEYS[2], 'epoch', 'offset', 'past'))
-local last = redis.call('GET', KEYS[3])
--- Before anything is published, the epoch is a star, a number that grows each 'keep' seconds, and an
+local last = ARGV[1] == '' and redis.call('GET', KEYS[3])
+-- Before anything is published, the epoch is a star, a number that grows each 'known' seconds, and an
 -- id that is lost with all data. Two of the numbers later, messages may have come and expired, and the
 -- positions with them; with another id, they may have come and be lost.
 local time = redis.call('TIME')
-local now = keep > 0 and math.floor(time[1] / keep) or 0
+local now = known > 0 and math.floor(time[1] / known) or 0
 local begun, asked = string.match(ARGV[1], '^%*(%d+)x(%x*)$')
 begun = tonumber(begun)
 local id = (begun or not epoch) and redis.call('GET', KEYS[4]) or ''
@@ -24,9 +25,9 @@ local is_known = begun and since == 0 and begun <= now and now <= begun + 1 and 
 if not epoch then
   return {'*' .. now .. 'x' .. id .. ':0', is_known and 1 or 0, last}
 end
-if keep > 0 then
+if known > 0 then
   -- As long as somebody asks for it. Only a primary can do that.
-  redis.pcall('EXPIRE', KEYS[2], 2 * keep)
+  redis.pcall('EXPIRE', KEYS[2], 2 * known)
 end
 top = tonumber(top or 0)
 local position = epoch .. ':' .. top
@@ -39,17 +40,27 @@ if not is_known then
   return {position, 0, last}
 end
 
-local entries = redis.call('XRANGE', KEYS[1], (since + 1) .. '-0', '+', 'COUNT', count)
-local reached = since + #entries
--- Offsets only grow: where none is missing, the last one tells. The end is missing when the stream has
--- expired, or somebody deleted from it.
-local is_whole = #entries == 0 or entries[#entries][1] == reached .. '-0'
-if not is_whole or (#entries < count and reached < top) then
-  return {position, 0, last}
-end
-local answer = {position, 1, last}
-for _, entry in ipairs(entries) do
-  answer[#answer + 1] = entry[1]
-  answer[#answer + 1] = entry[2][2]
-end
-return answer
+-- A few at a time: nobody should wait for what is not handed on after all.
+local STEP, LIMIT = 20, 262144
+local answer, reached, size = {position, 1, last}, since, 0
+repeat
+  local entries = redis.call('XRANGE', KEYS[1], (reached + 1) .. '-0', '+', 'COUNT', STEP)
+  for _, entry in ipairs(entries) do
+    if entry[1] ~= (reached + 1) .. '-0' then
+      return {position, 0, last}
+    end
+    size = size + #entry[2][2]
+    -- A subscribed link has to take the answer beside its messages, or Redis cuts it.
+    if size > LIMIT and reached > since then
+      return answer
+    end
+    answer[#answer + 1] = entry[1]
+    answer[#answer + 1] = entry[2][2]
+    reached = reached + 1
+    if reached == since + count then
+      return answer
+    end
+  end
+until #entries < STEP
+-- The end is missing when the stream has expired, or somebody deleted from it.
+return reached < top and {position, 0, last} or answer

@@ -43,7 +43,7 @@ class EchoEndpoint(Endpoint):
 
     def _open(
         self, environ: Environ, start_response: StartResponse, settings: Settings, client: str
-    ) -> None:
+    ) -> bool:
         handshake = wire.check(wire.Request.from_environ(environ))
         transport = find(environ, start_response)
         runner = self._runner(transport)
@@ -51,6 +51,7 @@ class EchoEndpoint(Endpoint):
         headers = wire.response_headers(handshake, extra=extension_header(agreement))
         sock, early = transport.take(wire.SWITCHING, headers)
         runner.call(runner.adopt, sock, Echo(agreement), early, None, agreement is not None)
+        return True
 
 
 def get_echo_application() -> WSGIApplication:

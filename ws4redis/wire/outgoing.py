@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from enum import IntEnum
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ws4redis.wire import sse, v1
 from ws4redis.wire.deflate import Deflate
@@ -52,20 +52,36 @@ class Outgoing:
         channel: Where it was published, as clients see it; empty if that was nowhere.
         position: Where the channel is with it; empty if it has no history.
         is_persisted: Whether it is the last message of the channel, for one who is new.
+        facility: Whose message it is, if it was published nowhere.
     """
 
-    __slots__ = ("_frames", "_packed", "channel", "is_persisted", "payload", "position")
+    __slots__ = (
+        "_frames",
+        "_packed",
+        "channel",
+        "facility",
+        "is_persisted",
+        "payload",
+        "position",
+    )
 
     is_notice = False
     """Whether nobody published it, but we tell something by it."""
 
     def __init__(
-        self, payload: bytes, channel: str = "", position: str = "", *, is_persisted: bool = False
+        self,
+        payload: bytes,
+        channel: str = "",
+        position: str = "",
+        *,
+        is_persisted: bool = False,
+        facility: str = "",
     ) -> None:
         self.payload = payload
         self.channel = channel
         self.position = position
         self.is_persisted = is_persisted
+        self.facility = facility
         self._frames: dict[Encoding, bytes] = {}
         self._packed: dict[tuple[Form, Deflate], bytes | None] = {}
 
@@ -90,7 +106,17 @@ class Outgoing:
     def _data(self, form: Form) -> bytes:
         if form is Form.RAW:
             return self.payload
-        return v1.message(self.channel, self.position, self.payload, is_persisted=self.is_persisted)
+        return self._message(self.payload)
+
+    def _message(self, payload: bytes, **more: Any) -> bytes:
+        return v1.message(
+            self.channel,
+            self.position,
+            payload,
+            is_persisted=self.is_persisted,
+            facility=self.facility or None,
+            **more,
+        )
 
     def _event(self, form: Form) -> bytes:
         is_text = _is_text(self.payload)
@@ -98,10 +124,7 @@ class Outgoing:
         fits = is_text and b"\r" not in self.payload
         more = {} if fits else {"base64": True, "text": is_text or None}
         payload = self.payload if fits else b64encode(self.payload)
-        data = v1.message(
-            self.channel, self.position, payload, is_persisted=self.is_persisted, **more
-        )
-        return sse.event(data, place=self._place(form))
+        return sse.event(self._message(payload, **more), place=self._place(form))
 
     def _place(self, form: Form) -> str:
         if form is Form.BARE_EVENT or not self.position:

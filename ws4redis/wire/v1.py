@@ -87,7 +87,7 @@ def _subscribe(head: Any, facility: str) -> Subscribe:
     flags = [_text(flag) for flag in _list(head["channels"])]
     if head.get("echo"):
         flags.append("echo")
-    since = {channel: _text(position) for channel, position in head.get("since", {}).items()}
+    since = {_text(channel): _text(position) for channel, position in head.get("since", {}).items()}
     return Subscribe(
         _number(head["id"]), facility, tuple(flags), since, _text(head.get("from") or "")
     )
@@ -96,6 +96,8 @@ def _subscribe(head: Any, facility: str) -> Subscribe:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
+    # JSON can say what is no text, and what nobody could write into an address.
+    value.encode()
     return value
 
 

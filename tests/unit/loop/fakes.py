@@ -14,7 +14,7 @@ class FakeConnection:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.phase = Phase.OPEN
-        self.paused = False
+        self._holders: set[object] = set()
         self.closed_with: int | None = None
 
     def send(self, data: bytes) -> None:
@@ -23,11 +23,15 @@ class FakeConnection:
     def close(self, code: int, reason: str) -> None:
         self.closed_with = code
 
-    def pause(self) -> None:
-        self.paused = True
+    def pause(self, holder: object = None) -> None:
+        self._holders.add(holder)
 
-    def resume(self) -> None:
-        self.paused = False
+    def resume(self, holder: object = None) -> None:
+        self._holders.discard(holder)
+
+    @property
+    def paused(self) -> bool:
+        return bool(self._holders)
 
 
 class FakeWatcher:

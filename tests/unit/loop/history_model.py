@@ -6,6 +6,7 @@ Lua. Time is counted in periods, each as long as a stream is kept.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -93,13 +94,15 @@ class Data:
     channels: dict[bytes, Channel] = field(default_factory=dict)
     values: dict[bytes, bytes] = field(default_factory=dict)
     once: dict[bytes, Position] = field(default_factory=dict)
+    id: int = 0
+    """Names the data, once somebody has asked for a channel without messages."""
 
     def channel(self, name: bytes) -> Channel:
         return self.channels.setdefault(name, Channel())
 
     def copy(self) -> Data:
         channels = {name: replace(one) for name, one in self.channels.items()}
-        return Data(channels, dict(self.values), dict(self.once))
+        return Data(channels, dict(self.values), dict(self.once), self.id)
 
 
 class Server:
@@ -122,6 +125,7 @@ class Server:
         """Numbers and channels of all that was published without a history, by payload."""
         self.forgotten: set[tuple[bytes, str]] = set()
         """Channels and epochs of positions that have expired."""
+        self._ids = itertools.count(1)
         self.size = 0
         """Bytes of all payloads."""
 
@@ -172,7 +176,8 @@ class Server:
         channel = self.data.channel(name)
         is_known = self._is_beginning(since)
         if not channel.epoch:
-            return Position(f"*{self.now}", 0), is_known, []
+            self.data.id = self.data.id or next(self._ids)
+            return Position(f"*{self.now}x{self.data.id:x}", 0), is_known, []
         channel.touched = self.now
         position = Position(channel.epoch, channel.top)
         if not is_known and not channel.knows(since):
@@ -230,7 +235,8 @@ class Server:
     def _is_beginning(self, since: Position) -> bool:
         if not since.is_beginning or since.offset:
             return False
-        return int(since.epoch[1:] or -2) <= self.now <= int(since.epoch[1:] or -2) + 1
+        begun, _, asked = since.epoch[1:].partition("x")
+        return int(begun) <= self.now <= int(begun) + 1 and int(asked, 16) == self.data.id
 
     def _persist(self, channel: bytes, payload: bytes, persisted: bool) -> None:
         if persisted:
@@ -296,7 +302,7 @@ class HistoryLink(LinkModel):
     ) -> None:
         since = Position(epoch.decode(), int(offset))
         position, is_whole, messages = self._server.read(keys[2], since, int(count))
-        last = self._server.data.values.get(keys[2])
+        last = None if epoch else self._server.data.values.get(keys[2])
         items = [bulk(str(position).encode()), b":%d\r\n" % is_whole, _value(last)]
         for message in messages:
             items += [bulk(b"%d-0" % message.position.offset), bulk(message.payload)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +26,7 @@ class Record:
         self._channel = channel
         self._is_own = is_own
         """Whether it need not get a message, as it sent it itself."""
-        self.position = Position("*0", 0)
+        self.position = Position("*0x0", 0)
         self.last: Message | None = None
 
     def begin(self, told: Told, since: Position | None) -> None:
@@ -210,9 +210,11 @@ class RawBrowser(Browser):
             return first is not None and second not in first.lineage()
         return bool(come) and not self._due(come[:-1])
 
-    def _due(self, messages: Iterable[Message]) -> list[Message]:
-        """Return what may not be missing."""
-        return [one for one in messages if not (one.is_gone or self.is_own(one.payload))]
+    def _due(self, messages: Sequence[Message]) -> list[Message]:
+        """Return what may not be missing; if some of it is gone, nothing of it comes."""
+        if any(one.is_gone for one in messages):
+            return []
+        return [one for one in messages if not self.is_own(one.payload)]
 
 
 class V1Browser(Browser):

@@ -8,7 +8,7 @@ from tests.unit.loop.fakes import FakeConnection
 from tests.unit.loop.test_dispatcher import Redis, encode_auto, encode_binary, settled
 from ws4redis.loop.connection import Phase
 from ws4redis.loop.facility import Facility, Membership
-from ws4redis.loop.recovery import Start
+from ws4redis.loop.joining import Start
 from ws4redis.wire.outgoing import Encoding, Outgoing
 
 

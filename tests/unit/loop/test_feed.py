@@ -13,7 +13,7 @@ from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.facility import Membership
 from ws4redis.loop.fanout import Fanout
 from ws4redis.loop.feed import RETRY, Feed
-from ws4redis.loop.recovery import Start
+from ws4redis.loop.joining import Start
 from ws4redis.metrics import Metrics
 from ws4redis.wire.outgoing import Form, Gap, Outgoing, get_encoding
 
