@@ -20,6 +20,8 @@ export interface EventOptions {
   locate: (facility: string, flags: string[]) => string;
   /** Django's token for requests that change something. */
   csrfToken: () => string;
+  /** Is told of what could not be posted, perhaps after the stream has ended. */
+  unposted: (head: RefusedHead) => void;
 }
 
 type Surroundings = Pick<Environment, "EventSource" | "fetch">;
@@ -125,17 +127,21 @@ export class EventStream implements Socket<Order> {
   private async post(id: number, facility: string, payload: Sendable): Promise<void> {
     const known = this.facilities.get(facility);
     if (!known) {
-      this.refuse(id, 404, "This facility is not subscribed.");
+      this.unposted(id, 404, "This facility is not subscribed.");
       return;
     }
     try {
       const answer = await this.environment.fetch(overHttp(bare(known.uri)), this.request(payload));
       if (!answer.ok) {
-        this.refuse(id, answer.status, await answer.text());
+        this.unposted(id, answer.status, await answer.text());
       }
     } catch {
-      this.refuse(id, 503, "The message could not be posted.");
+      this.unposted(id, 503, "The message could not be posted.");
     }
+  }
+
+  private unposted(id: number, status: number, reason: string): void {
+    this.options.unposted({ type: "refused", id, status, reason });
   }
 
   private request(payload: Sendable): RequestInit {

@@ -156,7 +156,6 @@ export class Hub {
   private down(): void {
     this.isUp = false;
     this.channels.clear();
-    this.publishers.clear();
     this.timers.forEach(clearTimeout);
     this.timers.clear();
   }
