@@ -113,7 +113,7 @@ def _positions(request: WSGIRequest) -> Iterator[tuple[str, Position]]:
     for source, places in (("since", asked), ("Last-Event-ID", reached.items())):
         for channel, place in places:
             if not channel or (position := Position.parse(place)) is None:
-                raise misplaced(source, without_secrets(f"{channel}@{place}"))
+                raise misplaced(source, without_secrets(f"{channel}@{place}" if channel else place))
             yield channel, position
 
 

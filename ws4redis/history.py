@@ -148,7 +148,7 @@ class Histories:
             persist: Seconds for which it is the persisted message of the channel.
             once: The idempotency key; with the same one, no second message is published.
         """
-        keys: tuple[str, ...] = self._keys(name)
+        keys: tuple[str, ...] = self.keys(name)
         if once:
             # Without a colon, so that facility "a" with key "b:c" is not "a:b" with "c".
             keys += (self._namespace.derived("once", f"{name}:{quote(once, safe='')}"),)
@@ -170,7 +170,7 @@ class Histories:
     def read(self, name: str, since: Position | None) -> Call:
         """Return what reads a channel since a position, or only finds out where it is."""
         epoch, offset = since or ("", 0)
-        keys = (*self._keys(name), self._data)
+        keys = (*self.keys(name), self._data)
         retention = self.retention(name)
         return Call(READ, keys, (epoch, offset, PAGE, retention.known if retention else 0))
 
@@ -182,10 +182,11 @@ class Histories:
             retention: What is kept of it.
             time: Microseconds since 1970, by the clock of Redis.
         """
-        keys = (*self._keys(name)[:2], self._data)
+        keys = (*self.keys(name)[:2], self._data)
         return Call(LOCATE, keys, (time, retention.length, retention.known))
 
-    def _keys(self, name: str) -> tuple[str, str, str]:
+    def keys(self, name: str) -> tuple[str, str, str]:
+        """Return the keys of a channel: its stream, its positions, and its persisted message."""
         return (
             self._namespace.derived("stream", name),
             self._namespace.derived("positions", name),
