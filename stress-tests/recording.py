@@ -41,7 +41,8 @@ PAUSE = 0.05
 PAGE = """<!DOCTYPE html><meta charset="utf-8">
 <style>
   body { font: 16px sans-serif; margin: 1em; width: 46em }
-  #state { display: inline-block; padding: .2em .8em; border-radius: 1em; color: white; background: #777 }
+  #state { display: inline-block; padding: .2em .8em; border-radius: 1em }
+  #state { color: white; background: #777 }
   #state.open { background: #287d3c }
   #list { font: 13px monospace; line-height: 1.5; color: #333; overflow-wrap: anywhere }
   #list b { color: #b00 }

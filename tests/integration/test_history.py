@@ -573,6 +573,11 @@ def test_the_rights_of_the_documentation_suffice(tmp_path: Path) -> None:
             assert read[2] == b"x"
             assert parsed(read[0]).offset == 1
             assert parsed(located).offset == 0
+            # Of what has expired, too.
+            admin.delete("site:ws4redis:stream:broadcast:rights")
+            lost = histories.locate("site:broadcast:rights", Retention(1, 0), 0)
+            (located,) = run(get_client(), [lost])
+            assert parsed(located).offset == 1
             # Redis starts again: that it did must be seen.
             assert admin.hget("site:ws4redis:positions:broadcast:rights", "server")
 
