@@ -21,13 +21,14 @@ from django.utils.http import is_same_domain
 
 from ws4redis import flood, page
 from ws4redis.audiences import Unresolved, authenticated_user, own_session, own_user
+from ws4redis.channels import without_secrets
 from ws4redis.conf import Settings, load_callable
 from ws4redis.exceptions import HandshakeError
 from ws4redis.history import NOWHERE, Position
 from ws4redis.identity import identify, session_store
 from ws4redis.loop.admission import Identity
 from ws4redis.subscriber import RedisSubscriber
-from ws4redis.wire.sse import decode_places
+from ws4redis.wire.sse import decode_places, misplaced
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 
@@ -109,10 +110,11 @@ def _positions(request: WSGIRequest) -> Iterator[tuple[str, Position]]:
     asked = (text.rpartition("@")[::2] for text in request.GET.getlist("since"))
     # A browser whose stream broke asks for the same address again, and says besides how far it got.
     reached = decode_places(request.META.get("HTTP_LAST_EVENT_ID", ""))
-    for channel, place in (*asked, *reached.items()):
-        if (position := Position.parse(place)) is None:
-            raise HandshakeError(400, "A position in 'since' is malformed.")
-        yield channel, position
+    for source, places in (("since", asked), ("Last-Event-ID", reached.items())):
+        for channel, place in places:
+            if not channel or (position := Position.parse(place)) is None:
+                raise misplaced(source, without_secrets(f"{channel}@{place}" if channel else place))
+            yield channel, position
 
 
 def check_origin(request: WSGIRequest, settings: Settings) -> None:
@@ -124,8 +126,12 @@ def check_origin(request: WSGIRequest, settings: Settings) -> None:
     origin = request.META.get("HTTP_ORIGIN")
     if origin is None or _is_good_origin(request, origin, settings):
         return
-    detail = f"It is {origin[:200]}; list it in WS4REDIS_ALLOWED_ORIGINS if it is yours."
-    raise HandshakeError(403, "This origin may not open websockets here.", detail=detail)
+    detail = (
+        f"It is {origin[:200]}; list it in WS4REDIS_ALLOWED_ORIGINS, or in CSRF_TRUSTED_ORIGINS if "
+        "it posts, too, if it is yours."
+    )
+    what = "publish" if request.method == "POST" else "open websockets"
+    raise HandshakeError(403, f"This origin may not {what} here.", detail=detail)
 
 
 class _CsrfCheck(CsrfViewMiddleware):

@@ -45,17 +45,21 @@ JWT_KEYS = {
 """What ``WS4REDIS_JWT`` may hold, and of which types."""
 
 
-def _number(minimum: float, *, none: bool = False, whole: bool = False) -> Validator:
+def _number(
+    minimum: float, *, none: bool = False, whole: bool = False, maximum: float = math.inf
+) -> Validator:
+    limit = f" and at most {maximum:.10g}" if maximum < math.inf else ""
     kind = "a whole number" if whole else "a number"
 
     def validate(value: Any) -> str | None:
         if none and value is None:
             return None
         good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if good and math.isfinite(value) and value >= minimum:
+        if good and minimum <= value <= maximum and math.isfinite(value):
             return None
         return (
-            f"must be {kind} of at least {minimum:.10g}{' or None' if none else ''}, got {value!r}."
+            f"must be {kind} of at least {minimum:.10g}{limit}{' or None' if none else ''}, "
+            f"got {value!r}."
         )
 
     return validate
@@ -259,7 +263,9 @@ class Settings:
     """Text before each channel and key in Redis, without the colon that follows it. None: nothing.
     None of its parts between colons may be the name of an audience, such as ``user``."""
 
-    expire: int | None = setting(3600, "E004", _number(0, none=True, whole=True))
+    expire: int | None = setting(
+        3600, "E004", _number(0, none=True, whole=True, maximum=history.LARGEST)
+    )
     """Seconds for which the last message of each channel is persisted, so that a client receives
     it when it connects. 0 or None: messages are not persisted."""
 

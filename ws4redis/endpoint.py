@@ -26,7 +26,7 @@ from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_so
 from ws4redis.loop.admission import Place
 from ws4redis.loop.connection import Handler
 from ws4redis.loop.facility import Facility, Membership
-from ws4redis.loop.multiplex import Multiplex
+from ws4redis.loop.multiplex import UNPUBLISHED, Multiplex
 from ws4redis.loop.runner import Runner
 from ws4redis.metrics import Metrics
 from ws4redis.posting import read_body
@@ -313,8 +313,10 @@ def _check_fetch(environ: Environ) -> None:
     """
     if "HTTP_ORIGIN" in environ:
         return
-    if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
-        raise HandshakeError(403, "Another site may not open streams here.")
+    site: str = environ.get("HTTP_SEC_FETCH_SITE", "none")
+    if site not in ("none", "same-origin"):
+        detail = f"Sec-Fetch-Site is {site[:200]!r}, and there is no Origin."
+        raise HandshakeError(403, "Another site may not open streams here.", detail=detail)
     host = access.hostname(environ)
     if not access.is_allowed_host(host, access.allowed_hosts()):
         detail = f"The Host is {host[:200]!r}; ALLOWED_HOSTS does not have it."
@@ -353,7 +355,7 @@ def _check_post(grant: access.Grant, runner: Runner, client: str, size: int) -> 
         raise HandshakeError(429, "Too much was sent in too short a time.", (("Retry-After", "1"),))
     publishes = overrides(type(grant.subscriber), "publish_message")
     if not publishes and not grant.subscriber.publications:
-        raise HandshakeError(403, "Nothing may be published on this facility.")
+        raise HandshakeError(403, UNPUBLISHED)
 
 
 def _client(environ: Environ, settings: Settings) -> str:
@@ -374,8 +376,11 @@ def _check_facility(environ: Environ, settings: Settings, metrics: Metrics) -> N
 
 def _facility(environ: Environ, settings: Settings) -> str:
     path: str = environ["PATH_INFO"].removeprefix(settings.websocket_url)
-    # PEP 3333: the bytes of the path come as latin-1.
-    return path.encode("latin-1").decode(errors="replace")
+    try:
+        # PEP 3333: the bytes of the path come as latin-1.
+        return path.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise HandshakeError(404, "The name of a facility must be UTF-8.") from None
 
 
 def _check_channels(

@@ -7,6 +7,7 @@ and given anew. Who knows its last position can ask for what followed, or learns
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from urllib.parse import quote
 from ws4redis.channels import Audience, Namespace
 from ws4redis.scripts import LOCATE, PUBLISH, READ, Script
 
+LARGEST = 2**31 - 1
+"""Of all numbers of seconds and messages: Redis and Lua count with it and its double exactly."""
 PAGE = 500
 """Messages read at once."""
 DEFAULTS: Mapping[str, object] = {"length": 1000, "expire": 86_400, "audiences": tuple(Audience)}
@@ -66,6 +69,8 @@ class Position(NamedTuple):
             return other.offset == 1
         return self.epoch == other.epoch and self.offset + 1 == other.offset
 
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 NOWHERE = Position("", 0)
 """A position that no channel ever had."""
@@ -143,7 +148,7 @@ class Histories:
             persist: Seconds for which it is the persisted message of the channel.
             once: The idempotency key; with the same one, no second message is published.
         """
-        keys: tuple[str, ...] = self._keys(name)
+        keys: tuple[str, ...] = self.keys(name)
         if once:
             # Without a colon, so that facility "a" with key "b:c" is not "a:b" with "c".
             keys += (self._namespace.derived("once", f"{name}:{quote(once, safe='')}"),)
@@ -165,7 +170,7 @@ class Histories:
     def read(self, name: str, since: Position | None) -> Call:
         """Return what reads a channel since a position, or only finds out where it is."""
         epoch, offset = since or ("", 0)
-        keys = (*self._keys(name), self._data)
+        keys = (*self.keys(name), self._data)
         retention = self.retention(name)
         return Call(READ, keys, (epoch, offset, PAGE, retention.known if retention else 0))
 
@@ -177,10 +182,11 @@ class Histories:
             retention: What is kept of it.
             time: Microseconds since 1970, by the clock of Redis.
         """
-        keys = (*self._keys(name)[:2], self._data)
+        keys = (*self.keys(name)[:2], self._data)
         return Call(LOCATE, keys, (time, retention.length, retention.known))
 
-    def _keys(self, name: str) -> tuple[str, str, str]:
+    def keys(self, name: str) -> tuple[str, str, str]:
+        """Return the keys of a channel: its stream, its positions, and its persisted message."""
         return (
             self._namespace.derived("stream", name),
             self._namespace.derived("positions", name),
@@ -214,6 +220,11 @@ def rules(values: Mapping[str, Mapping[str, object]]) -> tuple[Rule, ...]:
 def _rule(pattern: object, options: object) -> Rule:
     if not isinstance(pattern, str) or not pattern:
         raise TypeError(f"a facility must be a text that is not empty, got {pattern!r}")
+    if pattern.startswith("/") or _CONTROL.search(pattern):
+        raise ValueError(
+            f"no facility is like {pattern!r}: it is what follows WEBSOCKET_URL, without a slash "
+            "before it and without control characters"
+        )
     if not isinstance(options, Mapping):
         raise TypeError(f"{pattern!r} must have a dictionary of options, got {options!r}")
     if unknown := sorted(set(options) - set(DEFAULTS)):
@@ -237,8 +248,9 @@ def _audiences(pattern: str, value: object) -> frozenset[Audience]:
 
 
 def _number(pattern: str, name: str, value: object, minimum: int) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= minimum:
+    if isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= LARGEST:
         return value
     raise TypeError(
-        f"the {name} of {pattern!r} must be a whole number of at least {minimum}, got {value!r}"
+        f"the {name} of {pattern!r} must be a whole number of at least {minimum} and at most "
+        f"{LARGEST}, got {value!r}"
     )

@@ -20,9 +20,10 @@ def read_body(environ: dict[str, Any], limit: int) -> bytes:
     Raises:
         HandshakeError: It is too large, it did not come in time, or nobody knows its length.
     """
-    length = _length(environ)
+    length = _length(environ, limit)
     if length > limit:
-        raise HandshakeError(413, f"A message has at most {limit} bytes.")
+        detail = f"It has {length}; see WS4REDIS_MAX_MESSAGE_SIZE."
+        raise HandshakeError(413, f"A message has at most {limit} bytes.", detail=detail)
     try:
         body: bytes = environ["wsgi.input"].read(length)
     except TimeoutError as error:
@@ -34,9 +35,14 @@ def read_body(environ: dict[str, Any], limit: int) -> bytes:
     return body
 
 
-def _length(environ: dict[str, Any]) -> int:
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        raise HandshakeError(411, "Say how long the message is (Content-Length).")
+def _length(environ: dict[str, Any], limit: int) -> int:
+    encoding: str | None = environ.get("HTTP_TRANSFER_ENCODING")
+    if encoding is not None:
+        detail = (
+            f"Its size is unknown (Transfer-Encoding: {encoding[:200]}); "
+            f"WS4REDIS_MAX_MESSAGE_SIZE allows {limit} bytes."
+        )
+        raise HandshakeError(411, "Say how long the message is (Content-Length).", detail=detail)
     text = environ.get("CONTENT_LENGTH") or "0"
     if not _LENGTH.fullmatch(text):
         raise HandshakeError(400, "The Content-Length must be a number.")

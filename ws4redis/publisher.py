@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ws4redis.audiences import Unresolved, own_groups, own_session, own_user
@@ -17,6 +18,7 @@ __all__ = ["RedisPublisher"]
 _OWN = {"session": own_session, "user": own_user, "group": own_groups}
 """In this order ``fetch_message`` looks for ``'any'``, and at last at the broadcast."""
 _AUDIENCES = (*_OWN, "broadcast", "any")
+_ARGUMENTS = ("facility", "broadcast", "groups", "users", "sessions", "request")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -34,7 +36,7 @@ class RedisPublisher(RedisStore):
         request: What ``SELF`` stands for.
 
     Raises:
-        TypeError: An argument has a wrong type, or ``facility`` is missing.
+        TypeError: An argument is unknown or has a wrong type, or ``facility`` is missing.
         ValueError: An argument addresses nobody.
     """
 
@@ -42,6 +44,7 @@ class RedisPublisher(RedisStore):
         super().__init__(get_client())
         self._has_audience = bool(audience)
         if audience:
+            _check_names(audience)
             _check_arguments(**audience)
             self._publishers.update(self._get_message_channels(**audience))
 
@@ -71,6 +74,17 @@ class RedisPublisher(RedisStore):
         if not self._has_audience:
             raise ValueError(
                 "This RedisPublisher can only fetch: it was made without facility and audience."
+            )
+
+
+def _check_names(arguments: Iterable[str]) -> None:
+    for name in arguments:
+        if name not in _ARGUMENTS:
+            close = difflib.get_close_matches(name, _ARGUMENTS, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise TypeError(
+                f"RedisPublisher takes no argument {name!r}.{meant} There are "
+                f"{', '.join(_ARGUMENTS)}."
             )
 
 

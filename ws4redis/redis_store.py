@@ -20,7 +20,7 @@ from django.db import transaction
 from ws4redis.audiences import SELF, resolve
 from ws4redis.channels import without_secrets
 from ws4redis.conf import get_histories, get_settings
-from ws4redis.history import Call
+from ws4redis.history import LARGEST, Call
 from ws4redis.redis_client import bus_errors, run
 
 __all__ = ["SELF", "RedisMessage", "RedisStore"]
@@ -94,7 +94,7 @@ class RedisStore:
         on_commit: bool = False,
         durable: bool = False,
         using: str | None = None,
-        idempotency_key: str = "",
+        idempotency_key: str | None = None,
     ) -> int | None:
         """Publish a message on all channels, and persist it.
 
@@ -121,9 +121,9 @@ class RedisStore:
             listens anywhere. None with ``on_commit`` or ``durable``: that is not known yet.
 
         Raises:
-            TypeError: The message or ``expire`` has a wrong type.
-            ValueError: ``expire`` is negative, no audience was ever named, or a channel has no
-                history where it needs one.
+            TypeError: The message, ``expire`` or ``idempotency_key`` has a wrong type.
+            ValueError: ``expire`` is negative or too large, ``idempotency_key`` is empty, no
+                audience was ever named, or a channel has no history where it needs one.
             ImproperlyConfigured: ``durable``, and the app is not installed.
             BusError: Redis is away.
         """
@@ -134,9 +134,10 @@ class RedisStore:
         if durable:
             self._keep(payload, seconds, idempotency_key or uuid4().hex, using)
             return None
+        once = idempotency_key or ""
         if not on_commit:
-            return self._publish(payload, seconds, idempotency_key)
-        late = partial(self._publish_late, payload, seconds, idempotency_key)
+            return self._publish(payload, seconds, once)
+        late = partial(self._publish_late, payload, seconds, once)
         transaction.on_commit(late, using=using)
         return None
 
@@ -177,9 +178,11 @@ class RedisStore:
         send = partial(self._publish, payload, seconds, once)
         _outbox().keep(send, using, channels=channels, payload=payload, expire=seconds, key=once)
 
-    def _check_once(self, once: str, durable: bool) -> None:
-        if not isinstance(once, str):
+    def _check_once(self, once: str | None, durable: bool) -> None:
+        if once is not None and not isinstance(once, str):
             raise TypeError(f"idempotency_key must be a text, got {once!r}.")
+        if once == "":
+            raise ValueError("idempotency_key must not be empty; None, the default, is no key.")
         if (once or durable) and (plain := self._without_history()):
             raise ValueError(
                 f"{'durable' if durable else 'idempotency_key'} needs a history, and "
@@ -263,4 +266,6 @@ def _seconds(expire: int | timedelta) -> int:
         raise TypeError(f"expire must be a whole number of seconds, got {expire!r}.")
     if seconds < 0:
         raise ValueError(f"expire can't be negative, got {expire!r}.")
+    if seconds > LARGEST:
+        raise ValueError(f"expire must be at most {LARGEST} seconds, got {expire!r}.")
     return math.ceil(seconds)

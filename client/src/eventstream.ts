@@ -20,6 +20,8 @@ export interface EventOptions {
   locate: (facility: string, flags: string[]) => string;
   /** Django's token for requests that change something. */
   csrfToken: () => string;
+  /** Is told of what could not be posted, perhaps after the stream has ended. */
+  unposted: (head: RefusedHead) => void;
 }
 
 type Surroundings = Pick<Environment, "EventSource" | "fetch">;
@@ -60,7 +62,9 @@ export class EventStream implements Socket<Order> {
   private subscribe(command: Command & { type: "subscribe" }): void {
     this.unsubscribe(command.facility);
     const uri = this.options.locate(command.facility, command.channels);
-    this.listen(withSince(uri, command.since, command.from), command.id);
+    const where = withSince(uri, command.since, command.from);
+    const source = this.listen(where, command.id);
+    this.facilities.set(command.facility, { uri: where, source });
   }
 
   private unsubscribe(facility: string): void {
@@ -106,23 +110,38 @@ export class EventStream implements Socket<Order> {
       return;
     }
     this.sources.delete(source);
-    this.refuse(id, 403, "The event stream was refused.");
+    void this.ask(source.url).then((status) => this.refuse(id, status, "The event stream was refused."));
+  }
+
+  /** Return why a stream was refused, which no EventSource tells; 503 if that has passed. */
+  private async ask(url: string): Promise<number> {
+    const request = { method: "HEAD", headers: { Accept: "text/event-stream" } };
+    try {
+      const { ok, status } = await this.environment.fetch(url, request);
+      return ok ? 503 : status;
+    } catch {
+      return 503;
+    }
   }
 
   private async post(id: number, facility: string, payload: Sendable): Promise<void> {
     const known = this.facilities.get(facility);
     if (!known) {
-      this.refuse(id, 404, "This facility is not subscribed.");
+      this.unposted(id, 404, "This facility is not subscribed.");
       return;
     }
     try {
       const answer = await this.environment.fetch(overHttp(bare(known.uri)), this.request(payload));
       if (!answer.ok) {
-        this.refuse(id, answer.status, await answer.text());
+        this.unposted(id, answer.status, await answer.text());
       }
     } catch {
-      this.refuse(id, 503, "The message could not be posted.");
+      this.unposted(id, 503, "The message could not be posted.");
     }
+  }
+
+  private unposted(id: number, status: number, reason: string): void {
+    this.options.unposted({ type: "refused", id, status, reason });
   }
 
   private request(payload: Sendable): RequestInit {

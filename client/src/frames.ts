@@ -32,7 +32,10 @@ export const RAW: Answer = {
 
 export interface MessageHead {
   type: "message";
+  /** Empty for what the site itself sends to a subscriber. */
   channel: string;
+  /** Instead of the channel: whose subscriber it is for. */
+  facility?: string;
   position?: string;
   persisted?: boolean;
   base64?: boolean;
@@ -126,7 +129,10 @@ function split(data: Payload): [string, Payload] {
 function parse(line: string): Head | undefined {
   try {
     const head: unknown = JSON.parse(line);
-    return typeof head === "object" && head !== null && "type" in head ? (head as Head) : undefined;
+    if (typeof head !== "object" || head === null || !("type" in head)) {
+      return undefined;
+    }
+    return head.type === "message" ? ({ channel: "", ...head } as MessageHead) : (head as Head);
   } catch {
     return undefined;
   }

@@ -1,7 +1,7 @@
 // One facility on a shared socket: who wants it, and from where it has to be read for all of them.
 import type { Answer, GapHead, MessageHead, Payload } from "./frames";
 import type { Member } from "./messages";
-import { compare, isBeginning, type Since } from "./positions";
+import { isUpTo, type Since } from "./positions";
 
 export class Group {
   /** The number of the last command that subscribed it. */
@@ -94,6 +94,10 @@ export class Group {
 
   /** A message, or a gap, went to everybody. */
   advance(head: MessageHead | GapHead, payload: Payload): void {
+    if (!this.answer) {
+      // It belongs to a subscription that was given up.
+      return;
+    }
     if (head.position !== undefined) {
       this.heads[head.channel] = head.position;
     }
@@ -154,7 +158,7 @@ function earliest(one: Since, other: Since): Since {
   const merged = { ...one };
   for (const [channel, position] of Object.entries(other)) {
     const known = merged[channel];
-    if (known === undefined || !(isBeginning(known) || compare(position, known) >= 0)) {
+    if (known === undefined || !isUpTo(known, position)) {
       merged[channel] = position;
     }
   }

@@ -80,7 +80,7 @@ export class Hub {
 
   private join(group: Group, member: Member): void {
     if (this.link?.isRaw) {
-      this.refuseOthers();
+      this.joinRaw(member);
       return;
     }
     const answer = group.answerFor(member);
@@ -127,17 +127,25 @@ export class Hub {
         this.drop(group);
       }
     }
+    this.restIfUnwanted();
+  }
+
+  private drop({ facility }: Group): void {
+    this.groups.delete(facility);
+    this.unsubscribe(facility);
+  }
+
+  private unsubscribe(facility: string): void {
+    this.link?.send({ type: "unsubscribe", id: this.nextNumber(), facility });
+  }
+
+  /** Where nobody wants anything, there is no socket. */
+  private restIfUnwanted(): void {
     if (!this.groups.size) {
       this.rest();
     }
   }
 
-  private drop({ facility }: Group): void {
-    this.groups.delete(facility);
-    this.link?.send({ type: "unsubscribe", id: this.nextNumber(), facility });
-  }
-
-  /** Nobody wants anything, so there is no socket. */
   private rest(): void {
     const { link } = this;
     this.link = undefined;
@@ -148,7 +156,6 @@ export class Hub {
   private down(): void {
     this.isUp = false;
     this.channels.clear();
-    this.publishers.clear();
     this.timers.forEach(clearTimeout);
     this.timers.clear();
   }
@@ -162,7 +169,8 @@ export class Hub {
         locate: (facility, flags) => this.locate(facility, [...flags, "echo"]),
       },
       {
-        onState: (state) => this.tell({ news: "state", state }),
+        // One that is not wanted any more may end after the next one has begun.
+        onState: (state) => (this.link ?? link) === link && this.tell({ news: "state", state }),
         onRaw: () => this.becomeRaw(),
         onFrame: (frame) => this.take(frame),
         onRawMessage: (data) => this.pass(data),
@@ -189,7 +197,8 @@ export class Hub {
 
   private take({ head, payload }: Frame): void {
     if (head.type === "message" || head.type === "gap") {
-      const facility = this.channels.get(head.channel) ?? "";
+      const named = head.type === "message" ? head.facility : undefined;
+      const facility = named ?? this.channels.get(head.channel) ?? "";
       this.groups.get(facility)?.advance(head, payload);
       this.tell(
         head.type === "gap"
@@ -210,6 +219,10 @@ export class Hub {
     this.failures = 0;
     // What the server calls it is what we asked for.
     this.answered({ ...answer, facility: this.first }, 0);
+    if (!this.groups.has(this.first)) {
+      // Who wanted it left while it connected.
+      this.unsubscribe(this.first);
+    }
     this.groups.forEach((group) => this.catchUp(group));
   }
 
@@ -241,12 +254,19 @@ export class Hub {
     if (publisher !== undefined) {
       this.tell({ news: "refused", keys: [publisher], status, reason, isOver: false });
     } else if (group && (status === 429 || status >= 500)) {
-      const delay = backoff(1, RETRY, this.environment.random);
-      this.timers.add(setTimeout(() => this.groups.has(group.facility) && this.ask(group), delay));
+      // The server has left what it was.
+      group.lost();
+      this.later(() => this.groups.get(group.facility) === group && group.id < 0 && this.ask(group));
     } else if (group) {
-      this.groups.delete(group.facility);
       this.tell({ news: "refused", keys: group.keys, status, reason, isOver: true });
+      this.groups.delete(group.facility);
+      this.restIfUnwanted();
     }
+  }
+
+  private later(todo: () => void): void {
+    const delay = backoff(1, RETRY, this.environment.random);
+    this.timers.add(setTimeout(todo, delay));
   }
 
   /** The server does not know `ws4redis.v1`: there is one facility, and no names of channels. */
@@ -254,17 +274,17 @@ export class Hub {
     this.isUp = true;
     const facility = this.first;
     this.answered({ ...RAW, facility }, this.groups.get(facility)?.id ?? 0);
-    this.refuseOthers();
+    this.groups.forEach((group) => this.catchUp(group));
   }
 
-  private refuseOthers(): void {
-    const reason = "The server does not speak ws4redis.v1.";
-    for (const group of this.groups.values()) {
-      if (group.facility !== this.first) {
-        this.groups.delete(group.facility);
-        this.tell({ news: "refused", keys: group.keys, status: 501, reason, isOver: true });
-      }
+  private joinRaw({ key, facility }: Member): void {
+    if (facility === this.first) {
+      this.tell({ news: "answer", keys: [key], answer: { ...RAW, facility } });
+      return;
     }
+    const reason = "The server does not speak ws4redis.v1.";
+    this.tell({ news: "refused", keys: [key], status: 501, reason, isOver: true });
+    this.remove((group) => group.remove(key));
   }
 
   private pass(data: Data): void {

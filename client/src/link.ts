@@ -2,7 +2,7 @@
 import { Attempts, type Kind } from "./attempts";
 import { Connection, type Socket } from "./connection";
 import { EventStream, type Order, tokenOfCookie } from "./eventstream";
-import { type Command, decode, encode, type Frame, PROTOCOL } from "./frames";
+import { type Command, decode, encode, type Frame, PROTOCOL, type RefusedHead } from "./frames";
 import { Heartbeat } from "./heartbeat";
 import type { Common, Data, Environment, Sendable, StateName } from "./options";
 
@@ -111,7 +111,9 @@ export class Link {
   private openEvents(): Socket<Sendable | Order> {
     const { uri, locate, csrfToken } = this.options;
     const token = () => csrfToken ?? tokenOfCookie();
-    const options = { uri: uri("events"), locate, csrfToken: token };
+    // Not through the stream: it may have ended by then.
+    const unposted = (head: RefusedHead) => this.listener.onFrame({ head, payload: "" });
+    const options = { uri: uri("events"), locate, csrfToken: token, unposted };
     return new EventStream(options, this.environment) as Socket<Sendable | Order>;
   }
 

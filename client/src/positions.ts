@@ -50,19 +50,30 @@ export class Positions {
   }
 }
 
-/** Return the difference of two offsets, or NaN if the epochs differ. */
+/** Return by how much a position is further than another one; NaN if that can't be known. */
 export function compare(one: string, other: string): number {
   const [epoch, offset] = parse(one);
   const [otherEpoch, otherOffset] = parse(other);
   return epoch === otherEpoch ? offset - otherOffset : Number.NaN;
 }
 
+/** Whether what follows a position holds all that follows another one. */
+export function isUpTo(position: string, other: string): boolean {
+  const isFromStart = isBeginning(position) && !isBeginning(other);
+  return isFromStart || compare(position, other) <= 0;
+}
+
 /** Whether nothing was published before. */
-export function isBeginning(position: string): boolean {
-  return position.startsWith("*:");
+function isBeginning(position: string): boolean {
+  return position.startsWith("*");
 }
 
 function parse(position: string): [string, number] {
+  // The epoch in which nothing was published yet: a number that grows with time, and what names the data.
+  const [, time, data] = /^\*(\d+)x(\w*):0$/.exec(position) ?? [];
+  if (data !== undefined) {
+    return [`*${data}`, Number(time)];
+  }
   const end = position.lastIndexOf(":");
   return [position.slice(0, Math.max(end, 0)), Number(position.slice(end + 1))];
 }

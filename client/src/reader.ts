@@ -2,7 +2,7 @@
 import { Echoes } from "./echoes";
 import type { Answer, GapHead, MessageHead, Start } from "./frames";
 import type { Data, Meta, Refusal, Sendable } from "./options";
-import { compare, type Positions, type Since } from "./positions";
+import { compare, isUpTo, type Positions, type Since } from "./positions";
 
 export interface ReaderOptions {
   positions: Positions;
@@ -29,6 +29,8 @@ export class Reader {
   /** Whether there was no answer yet since the start, or since a loss. */
   private isFresh = true;
   private hasBegun = false;
+  /** What the token says: the page shows everything up to there. */
+  private shown: Since = {};
   private takesPersisted = true;
   private wasRaw = false;
 
@@ -49,12 +51,18 @@ export class Reader {
     return this.hasBegun ? undefined : this.options.from;
   }
 
+  /** The token was read. */
+  beginAt(shown: Since): void {
+    this.shown = shown;
+  }
+
   /** The server has subscribed the channels. */
   answered(answer: Answer): void {
     const { isFresh } = this;
     if ("" in answer.channels) {
       // Nobody knows any more which messages were seen.
       this.options.positions.clear();
+      this.shown = {};
     }
     const starts = Object.entries(answer.channels);
     const whole = starts.filter(([channel, start]) => this.begin(channel, start));
@@ -123,13 +131,9 @@ export class Reader {
       }
       return false;
     }
-    const seen = positions.get(channel);
-    // It may have been recovered for another reader, which was further.
-    const isWhole = recovered === true && !(seen !== undefined && compare(position, seen) > 0);
-    const hasAll = isWhole || (seen !== undefined && positions.covers(channel, position));
-    if (seen === undefined || !hasAll) {
-      positions.set(channel, position);
-    }
+    const seen = positions.get(channel) ?? this.shown[channel];
+    const hasAll = seen === undefined ? recovered === true : hasAllSince(seen, position, recovered);
+    positions.set(channel, (hasAll && seen) || position);
     if (!hasAll && (seen !== undefined || recovered === false || this.wasRaw)) {
       this.told.gap(channel);
     }
@@ -140,4 +144,10 @@ export class Reader {
     const isBlob = payload instanceof ArrayBuffer && this.options.binaryType !== "arraybuffer";
     return isBlob ? new Blob([payload]) : payload;
   }
+}
+
+/** Whether nothing is missing between what was seen and where a channel begins. */
+function hasAllSince(seen: string, position: string, recovered: boolean | undefined): boolean {
+  // It may have been recovered for another reader, which was further, or in another epoch.
+  return recovered ? isUpTo(position, seen) : compare(position, seen) <= 0;
 }

@@ -79,7 +79,10 @@ export class Sharing {
   }
 
   private post(letter: Letter): void {
-    this.channel.postMessage(letter);
+    // A websocket may end later than its hub.
+    if (!this.abort.signal.aborted) {
+      this.channel.postMessage(letter);
+    }
   }
 
   private read(letter: Letter): void {

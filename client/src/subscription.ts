@@ -121,18 +121,22 @@ export class Subscription {
     const { from } = this.reader;
     if (from && !this.begin) {
       // Others may follow the same facility: then it has to be known who comes first.
-      void positionsIn(from).then((begin) => this.enter(begin));
+      void positionsIn(from).then((begin) => {
+        this.begin = begin;
+        this.reader.beginAt(begin ?? {});
+        this.enter();
+      });
     } else {
-      this.enter(this.begin);
+      this.enter();
     }
   }
 
-  private enter(begin: Since | undefined): void {
-    this.begin = begin;
+  private enter(): void {
     const { facility, flags } = this;
     const { key, tab } = this.place;
     const { since, from } = this.reader;
     if (!this.isOver) {
+      const begin = from ? this.begin : undefined;
       const member: Member = { key, tab, facility, flags, since, from, begin };
       this.owner.wish({ wish: "subscribe", member });
     }
@@ -178,6 +182,8 @@ export class Subscription {
     } else if (news.news === "gap") {
       this.reader.gap(news.head);
     } else if (news.news === "unsent") {
+      // The socket is not what it was any more; there will be another answer.
+      this.isAnswered = false;
       this.reader.unpublished(news.payload);
       this.publish(news.payload);
     } else if (news.news === "refused") {

@@ -118,6 +118,10 @@ export class FakeEvents extends EventTarget {
     FakeEvents.all.push(this);
   }
 
+  get url(): string {
+    return this.uri;
+  }
+
   close(): void {
     this.readyState = 2;
   }

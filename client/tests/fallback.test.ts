@@ -138,6 +138,24 @@ test("a refused post is told", async () => {
   expect(told).toEqual([["refused", "No token.", { status: 403 }]]);
 });
 
+test("a post that fails when its stream has ended is told all the same", async () => {
+  const world = makeWorld();
+  let answer: (response: Response) => void = () => undefined;
+  world.environment.fetch = () => new Promise((resolve) => (answer = resolve));
+  const { client, told } = failing({}, world);
+  FakeEvents.last.welcomes();
+  client.send_message("text");
+  client.send_message("behind it");
+  await vi.advanceTimersByTimeAsync(0);
+  FakeEvents.last.fails();
+  answer(new Response("Bad gateway", { status: 502 }));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(told).toContainEqual(["refused", "Bad gateway", { status: 502 }]);
+  answer(new Response("Bad gateway", { status: 502 }));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(told.filter(([kind]) => kind === "refused")).toHaveLength(2);
+});
+
 test("binary messages come as text, and arrive as what they were", async () => {
   const { told } = failing();
   FakeEvents.last.welcomes({ [CHANNEL]: {} });

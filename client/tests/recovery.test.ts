@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { DETOUR_TIME } from "../src/attempts";
 import { FakeSocket, makeRecovering, makeWorld, reconnect } from "./fakes";
+import POSITIONS from "./positions.json";
 
 const CHANNEL = "broadcast:foo";
 const at = (position: string, recovered?: boolean) => ({ [CHANNEL]: { position, recovered } });
@@ -36,8 +37,8 @@ test("a new connection asks for what followed the last message", () => {
 
 test("where nothing was published yet is a position, too", () => {
   makeRecovering();
-  FakeSocket.last.welcomes(at("*:0"));
-  expect(reconnect().query.getAll("since")).toEqual(["broadcast:foo@*:0"]);
+  FakeSocket.last.welcomes(at(POSITIONS.beginning));
+  expect(reconnect().query.getAll("since")).toEqual([`broadcast:foo@${POSITIONS.beginning}`]);
 });
 
 test("after a reconnect with everything the page is told before the messages", () => {

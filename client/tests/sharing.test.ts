@@ -72,6 +72,7 @@ class FakeChannel {
   }
 
   postMessage(data: unknown): void {
+    if (!FakeChannel.all.has(this)) throw new Error("the channel is closed");
     const others = [...FakeChannel.all].filter((one) => one !== this && one.name === this.name);
     for (const other of others) {
       const copy = structuredClone(data);
@@ -194,6 +195,7 @@ test("a tab that closes its socket hands over, too", async () => {
   leader.socket.close();
   await settle();
   expect(FakeSocket.all.map((socket) => socket.closing)).toEqual([true, false]);
+  FakeSocket.all[0]?.ends(1000);
   FakeSocket.last.welcomes(granted("a:1", true));
   FakeSocket.last.delivers("1", "a:2");
   await settle();
@@ -232,6 +234,19 @@ test("what a tab publishes while the connection breaks is sent when it is back",
   // The tab does not know it yet.
   follower.subscription.publish("late");
   await vi.advanceTimersByTimeAsync(500);
+  FakeSocket.last.welcomes(granted("a:1", true));
+  await settle();
+  expect(FakeSocket.last.sent).toEqual([expect.stringContaining("\nlate")]);
+});
+
+test("what a tab publishes while a dead websocket closes is sent by the next one", async () => {
+  await open({}, { heartbeat: "--beat--" });
+  FakeSocket.last.welcomes(granted("a:1"));
+  const follower = await open();
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(follower.socket.state).toBe("closing");
+  follower.subscription.publish("late");
+  await vi.advanceTimersByTimeAsync(4000);
   FakeSocket.last.welcomes(granted("a:1", true));
   await settle();
   expect(FakeSocket.last.sent).toEqual([expect.stringContaining("\nlate")]);

@@ -2,6 +2,9 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { connect, Socket, type SocketOptions } from "../src/socket";
 import type { Subscription, SubscriptionOptions } from "../src/subscription";
 import { blockWebsockets, FakeEvents, FakeSocket, makeWorld, reconnect, type World } from "./fakes";
+import POSITIONS from "./positions.json";
+
+const { beginning, laterBeginning, beginningOfOtherData, first, seventh, otherEpoch } = POSITIONS;
 
 const granted = (position: string, recovered?: boolean) => ({
   "broadcast:foo": { position, recovered },
@@ -219,7 +222,7 @@ test("a second one that wants more, or comes from further back, makes the first 
 const tokenAt = (position: string) =>
   `${btoa(JSON.stringify({ p: { "broadcast:foo": position } }))}:time:signature`;
 
-test.each(["a:1", "*:0"])("one that comes from %s has it read from there", async (position) => {
+test.each(["a:1", beginning])("one that comes from %s has it read from there", async (position) => {
   const { socket } = makeSocket();
   follow(socket);
   FakeSocket.last.welcomes(granted("a:2"));
@@ -230,11 +233,59 @@ test.each(["a:1", "*:0"])("one that comes from %s has it read from there", async
 
 test("one that comes from further on does not keep another from the beginning", async () => {
   const { socket } = makeSocket();
-  follow(socket, "foo", { from: tokenAt("*:0") });
+  follow(socket, "foo", { from: tokenAt(beginning) });
   follow(socket, "foo", { from: tokenAt("a:1") });
   await vi.advanceTimersByTimeAsync(0);
-  FakeSocket.last.welcomes(granted("*:0", true));
-  expect(FakeSocket.last.commands).toMatchObject([{ since: { "broadcast:foo": "*:0" } }]);
+  FakeSocket.last.welcomes(granted(beginning, true));
+  expect(FakeSocket.last.commands).toMatchObject([{ since: { "broadcast:foo": beginning } }]);
+});
+
+/** Lose the connection of one that was at a position; another one comes from the token of a page. */
+async function comeBack(was: string, token: string) {
+  const { socket } = makeSocket();
+  const old = follow(socket);
+  FakeSocket.last.welcomes(granted(was));
+  FakeSocket.last.ends();
+  const fresh = follow(socket, "foo", { from: tokenAt(token) });
+  await vi.advanceTimersByTimeAsync(1000);
+  const asked = FakeSocket.last.query.get("since")?.split("@")[1] as string;
+  return { old, fresh, asked };
+}
+
+test.each([
+  [beginning, seventh, beginning],
+  [seventh, beginning, beginning],
+  [beginning, laterBeginning, beginning],
+  [laterBeginning, beginning, beginning],
+  [first, seventh, first],
+  [seventh, first, first],
+])("of %s and %s everybody gets what followed %s", async (was, token, earlier) => {
+  const { old, fresh, asked } = await comeBack(was, token);
+  expect(asked).toBe(earlier);
+  FakeSocket.last.welcomes(granted(asked, true));
+  const recovered = ["recovered", "broadcast:foo"];
+  expect([old.told, fresh.told]).toEqual([[recovered], [recovered]]);
+});
+
+test.each([
+  [otherEpoch, seventh],
+  [beginning, beginningOfOtherData],
+])("of %s and %s, which can't be compared, one has a gap", async (was, token) => {
+  const { old, fresh, asked } = await comeBack(was, token);
+  FakeSocket.last.welcomes(granted(asked, true));
+  const told = { [was]: old.told, [token]: fresh.told };
+  const other = asked === was ? token : was;
+  expect(told[asked]).toEqual([["recovered", "broadcast:foo"]]);
+  expect(told[other]).toEqual([["gap", "broadcast:foo"]]);
+});
+
+test("what a page shows already does not come because another one is further back", async () => {
+  const { fresh } = await comeBack("a:3", "a:5");
+  FakeSocket.last.welcomes(granted("a:3", true));
+  for (const position of ["a:4", "a:5", "a:6"]) {
+    FakeSocket.last.delivers(position, position);
+  }
+  expect(fresh.told.slice(1).map(([, data]) => data)).toEqual(["a:6"]);
 });
 
 test("one that comes from the very same place asks for nothing", async () => {
@@ -348,7 +399,7 @@ test("an old server has one facility, and raw messages", async () => {
 
 test("where websockets do not get through, each facility has its own stream", async () => {
   const { socket, posted } = makeSocket();
-  const dead = follow(socket, "dead");
+  follow(socket, "dead");
   const { told, subscription } = follow(socket, "bar");
   follow(socket);
   blockWebsockets();
@@ -359,15 +410,185 @@ test("where websockets do not get through, each facility has its own stream", as
   const streamOf = (name: string) => streams.find(({ uri }) => uri.includes(`/ws/${name}?`));
   streamOf("bar")?.welcomes({ "broadcast:bar": {} }, { facility: "bar" });
   streamOf("bar")?.delivers("1", undefined, { channel: "broadcast:bar" });
-  streamOf("dead")?.fails(2);
+  streamOf("dead")?.welcomes({ "broadcast:dead": {} }, { facility: "dead" });
   subscription.publish("posted");
   await vi.advanceTimersByTimeAsync(0);
   expect(streams).toHaveLength(3);
   expect(told).toEqual([["message", "1", "broadcast:bar", undefined]]);
-  expect(dead.told).toMatchObject([["refused", expect.any(String), { status: 403 }]]);
   expect(posted.map(({ uri }) => uri)).toEqual(["http://test/ws/bar?subscribe-broadcast&echo"]);
   subscription.unsubscribe();
   expect(streamOf("bar")?.readyState).toBe(2);
+});
+
+const facilityOf = ({ uri }: FakeEvents) => new URL(uri).pathname.slice(4) as "foo" | "bar";
+
+/** Two facilities on streams of events; the second stream is refused, and then with a status, if any. */
+async function refuseStream(status: number | undefined) {
+  const { socket, environment } = makeSocket();
+  const all = { foo: follow(socket), bar: follow(socket, "bar") };
+  const asked: unknown[] = [];
+  environment.fetch = (uri, { method, headers }) => {
+    asked.push([method, uri, headers]);
+    return status ? Promise.resolve(new Response(null, { status })) : Promise.reject(new Error());
+  };
+  blockWebsockets();
+  FakeEvents.last.welcomes({}, { facility: facilityOf(FakeEvents.last) });
+  const refused = FakeEvents.last;
+  refused.fails(2);
+  await vi.advanceTimersByTimeAsync(4000);
+  expect(asked).toEqual([["HEAD", refused.uri, { Accept: "text/event-stream" }]]);
+  const facility = facilityOf(refused);
+  const again = FakeEvents.last === refused ? undefined : FakeEvents.last;
+  return { facility, told: all[facility].told, again };
+}
+
+test.each([429, 503, 200, undefined])("a stream that gets %s is tried again", async (status) => {
+  const { facility, told, again } = await refuseStream(status);
+  const channel = `broadcast:${facility}`;
+  expect(told).toEqual([]);
+  again?.welcomes({ [channel]: {} }, { facility });
+  again?.delivers("1", undefined, { channel });
+  expect(told).toEqual([["message", "1", channel, undefined]]);
+});
+
+test("a stream that is forbidden is not tried again", async () => {
+  const { told, again } = await refuseStream(403);
+  expect(told).toEqual([["refused", expect.any(String), { status: 403 }]]);
+  expect(again).toBe(undefined);
+});
+
+test("a stream that is given up before its first words is closed", () => {
+  const { socket } = makeSocket();
+  follow(socket);
+  follow(socket, "bar");
+  blockWebsockets();
+  FakeEvents.last.welcomes({}, { facility: facilityOf(FakeEvents.last) });
+  const late = follow(socket, "late");
+  const open = () => FakeEvents.all.filter(({ readyState }) => readyState < 2).map(facilityOf).sort();
+  expect(open()).toEqual(["bar", "foo", "late"]);
+  late.subscription.unsubscribe();
+  expect(open()).toEqual(["bar", "foo"]);
+});
+
+test("what is published while a dead websocket closes waits for the next one", () => {
+  const { socket } = makeSocket({ heartbeat: "--beat--" });
+  const { subscription, told } = follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"), { publishes: ["broadcast:foo"] });
+  vi.advanceTimersByTime(20_000);
+  expect(socket.state).toBe("closing");
+  expect(["1", "2"].map((text) => subscription.publish(text))).toEqual([true, true]);
+  reconnect().welcomes(granted("a:1", true), { publishes: ["broadcast:foo"] });
+  expect(FakeSocket.last.sent.map((frame) => String(frame).split("\n")[1])).toEqual(["1", "2"]);
+  FakeSocket.last.delivers("1", "a:2");
+  expect(told).toEqual([["recovered", "broadcast:foo"]]);
+});
+
+test("what the site itself sends to a subscriber names no channel, and reaches its facility", () => {
+  const { socket } = makeSocket();
+  const foo = follow(socket);
+  const bar = follow(socket, "bar");
+  FakeSocket.last.welcomes(granted("a:1"));
+  answers(FakeSocket.last.commands[0], { "broadcast:bar": {} });
+  FakeSocket.last.says({ type: "message", facility: "foo" }, "first");
+  FakeSocket.last.says({ type: "message", facility: "bar" }, "second");
+  expect(foo.told).toEqual([["message", "first", "", undefined]]);
+  expect(bar.told).toEqual([["message", "second", "", undefined]]);
+});
+
+test("a facility that nobody wants any more when the websocket opens is not followed", () => {
+  const { socket } = makeSocket();
+  const foo = follow(socket);
+  follow(socket, "bar");
+  foo.subscription.unsubscribe();
+  FakeSocket.last.welcomes(granted("a:1"));
+  expect(FakeSocket.last.commands.map(({ type, facility }) => [type, facility])).toEqual([
+    ["unsubscribe", "foo"],
+    ["subscribe", "bar"],
+  ]);
+});
+
+test("a facility that was left for a while publishes when it is back", () => {
+  const { socket } = makeSocket();
+  const { subscription, told } = follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  follow(socket, "foo", { channels: ["subscribe-user"] });
+  // The server leaves what it had before it tries anew.
+  const [command] = FakeSocket.last.commands;
+  FakeSocket.last.says({ type: "refused", id: command?.["id"], status: 503, reason: "Later." });
+  subscription.publish("waits");
+  expect([told, FakeSocket.last.commands.length]).toEqual([[], 1]);
+  vi.advanceTimersByTime(4000);
+  answers(FakeSocket.last.commands[1], granted("a:1", true));
+  expect(FakeSocket.last.commands.slice(2)).toMatchObject([{ type: "publish", facility: "foo" }]);
+});
+
+test("a facility that is asked for anew is not disturbed by an older refusal", () => {
+  const { socket } = makeSocket();
+  follow(socket);
+  const before = follow(socket, "bar");
+  FakeSocket.last.welcomes(granted("a:1"));
+  const [command] = FakeSocket.last.commands;
+  FakeSocket.last.says({ type: "refused", id: command?.["id"], status: 503, reason: "Later." });
+  before.subscription.unsubscribe();
+  const after = follow(socket, "bar", { channels: ["subscribe-user"] });
+  answers(FakeSocket.last.commands[FakeSocket.last.commands.length - 1], { "user:john:bar": {} });
+  const { length } = FakeSocket.last.commands;
+  vi.advanceTimersByTime(4000);
+  expect(FakeSocket.last.commands).toHaveLength(length);
+  FakeSocket.last.delivers("1", undefined, { channel: "user:john:bar" });
+  expect(after.told).toEqual([["message", "1", "user:john:bar", undefined]]);
+});
+
+test("messages of a subscription before are no place from which to go on", () => {
+  const { socket } = makeSocket();
+  const before = follow(socket);
+  follow(socket, "bar");
+  FakeSocket.last.welcomes(granted("a:1"));
+  before.subscription.unsubscribe();
+  follow(socket);
+  FakeSocket.last.delivers("late", "a:2");
+  const asked = [reconnect().query, reconnect().query].map((query) => query.getAll("since"));
+  expect(asked).toEqual([[], []]);
+});
+
+test("a websocket that ends late does not hide the state of the next one", () => {
+  const states: string[] = [];
+  const { socket } = makeSocket({ onState: (state) => states.push(state) });
+  const { subscription } = follow(socket);
+  const old = FakeSocket.last;
+  old.welcomes(granted("a:1"));
+  subscription.unsubscribe();
+  expect(socket.state).toBe("closing");
+  follow(socket);
+  FakeSocket.last.welcomes(granted("a:1"));
+  old.ends(1000);
+  expect([socket.state, states.slice(-3)]).toEqual(["open", ["closing", "connecting", "open"]]);
+});
+
+test("an old server answers also those who come later, or while it is asked", async () => {
+  const { socket } = makeSocket({ protocols: "own" });
+  follow(socket);
+  const early = follow(socket);
+  FakeSocket.last.opens("own");
+  const late = follow(socket);
+  for (const { subscription, told } of [early, late]) {
+    await subscription.ready;
+    subscription.publish("hi");
+    FakeSocket.last.receives("raw");
+    expect(told[0]).toEqual(["message", "raw", "", undefined]);
+  }
+  expect(FakeSocket.last.sent).toEqual(["hi", "hi"]);
+});
+
+test("where all that is left is refused there is no socket", () => {
+  const { socket } = makeSocket();
+  const foo = follow(socket);
+  follow(socket, "bar");
+  FakeSocket.last.welcomes(granted("a:1"));
+  foo.subscription.unsubscribe();
+  const [command] = FakeSocket.last.commands;
+  FakeSocket.last.says({ type: "refused", id: command?.["id"], status: 403, reason: "No." });
+  expect(FakeSocket.last.closing).toBe(true);
 });
 
 test("an error in a callback is reported and breaks nothing", () => {

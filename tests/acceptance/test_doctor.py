@@ -419,6 +419,27 @@ def test_a_user_of_redis_with_too_few_rights_is_named(
     assert "refuses the login" in wrong.findings()["redis"]["message"]
 
 
+PLAIN = "+@connection +ping +get +mget +set +publish +subscribe +unsubscribe +eval +info"
+KEEPING = "+evalsha +hmget +hset +del +xadd +xrange +xrevrange +xlen +expire +persist +time"
+
+
+@pytest.mark.parametrize("missing", [None, *KEEPING.split()])
+def test_a_user_of_redis_who_can_not_keep_a_history_is_named(
+    own_redis: RedisServer, users: Any, missing: str | None
+) -> None:
+    rights = [*PLAIN.split(), *(right for right in KEEPING.split() if right != missing)]
+    with own_redis.client() as client:
+        start = ["weak", "on", ">secret", "~*", "&*", "-@all"]
+        client.execute_command("ACL", "SETUSER", *start, *rights)
+        url = own_redis.url.replace("unix://", "unix://weak:secret@")
+        findings = check(url, "--json", WS4REDIS_HISTORY={"chat": {}}).findings()
+        assert all(client.ttl(key) > 0 for key in client.scan_iter())
+    assert findings["permissions"]["level"] == ("problem" if missing else "ok")
+    if missing:
+        assert missing in findings["permissions"]["hint"]
+        assert "docs/topics/history.md" in findings["permissions"]["hint"]
+
+
 def test_a_redis_that_hides_itself_is_only_noted(own_redis: RedisServer, users: Any) -> None:
     with own_redis.client() as client:
         rules = ["on", ">secret", "~*", "&*", "+@all", "-info"]

@@ -391,6 +391,14 @@ POSTS: dict[str, tuple[str, dict[str, str], bytes, int]] = {
 }
 
 
+def test_a_post_without_a_flag_is_told_which_one_it_needs(door: Server, facility: str) -> None:
+    address = f"/ws/{facility}?subscribe-broadcast"
+    changes = {"Upgrade": None, "Connection": "close", "Content-Length": "0", **GOOD}
+    answer = RawClient.ask(door, address, changes, method="POST")
+    assert answer.startswith("HTTP/1.1 403 ")
+    assert "its address needs a flag such as publish-broadcast" in answer
+
+
 @pytest.mark.parametrize("name", POSTS)
 def test_a_post_that_may_not_be_is_refused(
     door: Server, facility: str, name: str, open_websocket: Any

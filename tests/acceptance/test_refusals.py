@@ -121,6 +121,59 @@ def test_no_facility(door: Server) -> None:
     check(RawClient.ask(door, "/ws/", {}), 404, "Websockets are at /ws/<facility>.")
 
 
+SHAPE = "must be CHANNEL@POSITION, such as broadcast:chat@6fa90e33:7."
+TOLD: dict[str, tuple[str, dict[str, str | None], int, str, str]] = {
+    "since": ("?since=broadcast:x@nowhere", {}, 400, f"since {SHAPE}", "'broadcast:x@nowhere'"),
+    "since without a channel": ("?since=6fa90e33:7", {}, 400, f"since {SHAPE}", "'6fa90e33:7'"),
+    "an id": ("", {"Last-Event-ID": "x@y"}, 400, f"Last-Event-ID {SHAPE}", "'x@y'"),
+    "an id without a channel": ("", {"Last-Event-ID": "7"}, 400, f"Last-Event-ID {SHAPE}", "'7'"),
+    "another site": (
+        "",
+        {"Accept": "text/event-stream", "Upgrade": None, "Sec-Fetch-Site": "cross-site"},
+        403,
+        "Another site may not open streams here.",
+        "Sec-Fetch-Site is 'cross-site'",
+    ),
+    "no UTF-8": ("%ff%fe", {}, 404, "The name of a facility must be UTF-8.", "with 404"),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_is_wrong_is_told_to_the_client_and_to_the_log(
+    door: Server, facility: str, name: str
+) -> None:
+    rest, changes, status, body, logged = TOLD[name]
+    before = len(door.log)
+    check(RawClient.ask(door, f"/ws/{facility}{rest}", changes), status, body)
+    wait_for(lambda: logged in door.log[before:].replace("\\'", "'"))
+
+
+POSTS: dict[str, tuple[dict[str, str | None], int, str, str]] = {
+    "another origin": (
+        {"Origin": "http://evil.example"},
+        403,
+        "This origin may not publish here.",
+        "CSRF_TRUSTED_ORIGINS",
+    ),
+    "too large": (
+        {"Content-Length": "9999999"},
+        413,
+        "A message has at most 1048576 bytes.",
+        "It has 9999999; see WS4REDIS_MAX_MESSAGE_SIZE",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POSTS)
+def test_why_nothing_is_published_is_told(door: Server, facility: str, name: str) -> None:
+    changes, status, body, logged = POSTS[name]
+    before = len(door.log)
+    headers = {"Upgrade": None, "Connection": "close", **changes}
+    answer = RawClient.ask(door, f"/ws/{facility}?publish-broadcast", headers, method="POST")
+    check(answer, status, body)
+    wait_for(lambda: logged in door.log[before:])
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_another_method(door: Server, facility: str, method: str) -> None:
     answer = RawClient.ask(door, f"/ws/{facility}", {"Content-Length": "0"}, method=method)

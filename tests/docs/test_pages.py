@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.template import Context, Engine, Template
+from django.test import RequestFactory
+from django.utils.module_loading import import_string
 
 from tests.deployments import DEPLOY, KINDS
 from tests.losses.rows import ROWS
@@ -63,6 +66,16 @@ def test_every_setting_that_a_page_names_exists(page: Any) -> None:
     known = {conf.django_name(item) for item in conf.all_fields()}
     named = set(re.findall(r"\bWS4REDIS_[A-Z_]+\b", page.read_text()))
     assert named - {"WS4REDIS_TEST_PATIENCE"} <= known
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/howto/client.md"])
+def test_a_template_loads_what_it_uses(name: str) -> None:
+    (template, *_) = re.findall(r"```html\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+    processors = re.findall(r"\bws4redis\.context_processors\.\w+", (ROOT / name).read_text())
+    context = import_string(processors[0])(RequestFactory().get("/"))
+    engine = Engine(libraries={"static": "django.templatetags.static"})
+    page = Template(template, engine=engine).render(Context(context))
+    assert "ws://testserver/ws/chat?subscribe-broadcast" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ import pytest
 import redis
 from django.test import override_settings
 
-from tests.servers import RedisServer, free_port, redis_executable
+from tests.servers import ROOT, RedisServer, free_port, redis_executable
 from tests.waiting import PATIENCE, wait_for
 from ws4redis import history
 from ws4redis.conf import get_histories
@@ -92,6 +94,10 @@ def parsed(text: bytes) -> Position:
 def is_beginning(position: Position) -> bool:
     """Return whether a position says that nothing was published yet."""
     return position.epoch.startswith("*") and position.offset == 0
+
+
+def form(position: object) -> str:
+    return re.sub("[0-9a-f]+", "#", str(position))
 
 
 def redis_time(client: redis.Redis) -> int:
@@ -567,6 +573,11 @@ def test_the_rights_of_the_documentation_suffice(tmp_path: Path) -> None:
             assert read[2] == b"x"
             assert parsed(read[0]).offset == 1
             assert parsed(located).offset == 0
+            # Of what has expired, too.
+            admin.delete("site:ws4redis:stream:broadcast:rights")
+            lost = histories.locate("site:broadcast:rights", Retention(1, 0), 0)
+            (located,) = run(get_client(), [lost])
+            assert parsed(located).offset == 1
             # Redis starts again: that it did must be seen.
             assert admin.hget("site:ws4redis:positions:broadcast:rights", "server")
 
@@ -668,3 +679,13 @@ def test_a_failover_that_loses_messages_tells_those_who_had_them(
 def channel_on(channel: Channel) -> Channel:
     """The same channel by a client of the Redis that the settings name now."""
     return Channel(channel.name.partition(":")[2])
+
+
+def test_the_tests_of_the_client_know_positions_in_the_form_that_the_server_gives_them(
+    channel: Channel,
+) -> None:
+    known = json.loads((ROOT / "client" / "tests" / "positions.json").read_text())
+    forms = {name: form(position) for name, position in known.items()}
+    beginnings = {name for name in known if "eginning" in name}
+    assert {forms[name] for name in beginnings} == {form(channel.beginning)}
+    assert {forms[name] for name in known.keys() - beginnings} == {form(channel.publish("a"))}

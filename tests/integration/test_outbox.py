@@ -448,6 +448,19 @@ def test_the_command_says_how_many_it_sent(facility: Facility) -> None:
     rows("default").delete()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--grace", "-5"), "from 0 to less than 10000, got '-5'"),
+        (("--interval", "0"), "more than 0 and less than 10000, got '0'"),
+        (("--database", "nope"), "There is no database 'nope'; there are default"),
+    ],
+)
+def test_what_the_command_can_not_take_is_named(arguments: tuple[str, ...], text: str) -> None:
+    with pytest.raises(CommandError, match=text):
+        call("--once", *arguments)
+
+
 def call(*arguments: str) -> str:
     output = io.StringIO()
     call_command("ws4redis", "relay", *arguments, stdout=output)

@@ -173,3 +173,11 @@ def test_a_body_that_does_not_come_is_refused() -> None:
     assert body(Failing(TimeoutError()), "3") == 408
     assert body(Failing(ConnectionResetError()), "3") == 400
     assert body(io.BytesIO(b"12"), None, HTTP_TRANSFER_ENCODING="chunked") == 411
+
+
+def test_a_body_of_unknown_size_is_told_to_the_log_with_the_limit() -> None:
+    environ = {"wsgi.input": io.BytesIO(b"12"), "HTTP_TRANSFER_ENCODING": "chunked"}
+    with pytest.raises(HandshakeError) as refusal:
+        read_body(environ, 5)
+    assert "Transfer-Encoding: chunked" in refusal.value.detail
+    assert "WS4REDIS_MAX_MESSAGE_SIZE allows 5 bytes" in refusal.value.detail

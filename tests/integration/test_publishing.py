@@ -116,7 +116,8 @@ def test_an_empty_list_of_users_reaches_nobody(facility: str) -> None:
         ({"facility": 3, "broadcast": True}, TypeError, "facility"),
         ({"facility": "x"}, ValueError, "audience"),
         ({"facility": "x", "users": "john"}, TypeError, "users"),
-        ({"facility": "x", "everybody": True}, TypeError, "everybody"),
+        ({"facility": "x", "everybody": True}, TypeError, r"'everybody'.*There are facility, "),
+        ({"facility": "x", "brodcast": True}, TypeError, r"'brodcast'.*mean 'broadcast'"),
         ({"facility": "x", "users": [SELF]}, ValueError, "request"),
     ],
 )

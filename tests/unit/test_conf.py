@@ -30,7 +30,7 @@ def test_overridden_settings_are_followed_and_restored() -> None:
     [
         ("WEBSOCKET_URL", ["ws", "/ws", "/", None]),
         ("WS4REDIS_CONNECTION", [3, {"hots": "x"}, "ftp://x"]),
-        ("WS4REDIS_EXPIRE", [-1, "60", 1.5, True]),
+        ("WS4REDIS_EXPIRE", [-1, "60", 1.5, True, 2**31]),
         ("WS4REDIS_PREFIX", ["ws:", 3, "user", "broadcast:x", "a:session", "a:group:b"]),
         (
             "WS4REDIS_HISTORY",
@@ -69,7 +69,9 @@ def test_a_wrong_value_is_named_with_its_setting(name: str, values: list[Any]) -
     ("options", "text"),
     [
         ({"lenght": 3}, "'news/*' has an unknown option 'lenght'; there are length, expire, aud"),
-        ({"length": 0}, "the length of 'news/*' must be a whole number of at least 1, got 0"),
+        ({"length": 0}, "the length of 'news/*' must be a whole number of at least 1 and at "),
+        ({"length": 2**31}, "must be a whole number of at least 1 and at most 2147483647, got 21"),
+        ({"expire": 10**20}, "the expire of 'news/*' must be a whole number of at least 1 and at"),
         ({"audiences": ["users"]}, "'news/*' has an unknown audience 'users'; there are broadcast"),
     ],
 )
@@ -77,6 +79,13 @@ def test_what_is_wrong_about_a_history_is_said(options: Any, text: str) -> None:
     ((identifier, message),) = find_problems({"WS4REDIS_HISTORY": {"chat": {}, "news/*": options}})
     assert identifier == "ws4redis.E038"
     assert text in message
+
+
+@pytest.mark.parametrize("pattern", ["/chat", "/*", "ch\nat", "chat\x7f", "chat\x00"])
+def test_a_pattern_that_no_facility_is_like_is_named(pattern: str) -> None:
+    ((identifier, message),) = find_problems({"WS4REDIS_HISTORY": {"chat": {}, pattern: {}}})
+    assert identifier == "ws4redis.E038"
+    assert f"no facility is like {pattern!r}" in message
 
 
 def test_the_first_rule_that_fits_a_facility_counts() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import date
+import re
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -50,6 +51,17 @@ def test_a_wrong_type_of_expire_is_named(expire: Any) -> None:
         RedisStore(None).publish_message("x", expire)
 
 
-def test_a_negative_expire_is_named() -> None:
-    with pytest.raises(ValueError, match="-1"):
-        RedisStore(None).publish_message("x", -1)
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("expire", [-1, 10**20, 2**31, timedelta.max])
+def test_an_expire_out_of_its_bounds_is_named(expire: Any, durable: bool) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(expire))):
+        RedisStore(None).publish_message("x", expire, durable=durable)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [("", ValueError), (7, TypeError), (b"order", TypeError), (False, TypeError)]
+)
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_wrong_idempotency_key_is_named(key: Any, kind: type[Exception], durable: bool) -> None:
+    with pytest.raises(kind, match=r"^idempotency_key must"):
+        RedisStore(None).publish_message("x", durable=durable, idempotency_key=key)

@@ -11,21 +11,27 @@ import redis
 
 from ws4redis.channels import Audience, Namespace
 from ws4redis.doctor.report import Finding, Level
+from ws4redis.history import Histories, Position, Retention
+from ws4redis.redis_client import run
 
 NAME = "redis"
 MIN_VERSION = 6
 """The first with RESP3."""
 PATIENCE = 2.0
 """Seconds that a published message may take."""
+_HISTORY_RIGHTS = (
+    "+evalsha +hmget +hset +del +xadd +xrange +xrevrange +xlen +expire +persist +time +info"
+)
 
 
-def look(client: Any, place: str, prefix: str | None) -> Iterator[Finding]:
+def look(client: Any, place: str, prefix: str | None, histories: Histories) -> Iterator[Finding]:
     """Yield what is found about Redis; the first problem that forbids all else is the last.
 
     Args:
         client: A client of redis-py.
         place: Where it is, for people.
         prefix: ``WS4REDIS_PREFIX``.
+        histories: The channels of the site that have a history.
     """
     try:
         client.ping()
@@ -35,8 +41,10 @@ def look(client: Any, place: str, prefix: str | None) -> Iterator[Finding]:
     yield from _version(client, place)
     channel = _channel(prefix)
     yield from _permissions(client, channel)
+    if histories:
+        yield from _history(client, channel, histories)
     yield from _pubsub(client, channel)
-    yield from _memory(client)
+    yield from _memory(client, bool(histories))
 
 
 def _channel(prefix: str | None) -> str:
@@ -105,6 +113,35 @@ def _permissions(client: Any, channel: str) -> Iterator[Finding]:
         yield Finding("permissions", Level.OK, f"Redis allows {', '.join(attempts)}.")
 
 
+def _history(client: Any, channel: str, histories: Histories) -> Iterator[Finding]:
+    """Run the scripts of a history, so that they use each command."""
+    answer = _refusal(lambda: _keep(client, channel, histories))
+    # Whatever they have left there, and without the right to delete it.
+    _refusal(lambda: [client.set(key, "", ex=5) for key in histories.keys(channel)])
+    if answer is None:
+        yield Finding("permissions", Level.OK, "Redis allows what a history needs.")
+        return
+    yield Finding(
+        "permissions",
+        Level.PROBLEM,
+        f"Redis refuses to keep a history of {channel!r}: {answer}",
+        f"Give the user what WS4REDIS_HISTORY needs, too: ACL SETUSER NAME {_HISTORY_RIGHTS}; "
+        "see docs/topics/history.md.",
+    )
+
+
+def _keep(client: Any, channel: str, histories: Histories) -> None:
+    expiring, lasting = Retention(1, 5), Retention(1, 0)
+    calls = [histories.publish(channel, kept, b"check", 5) for kept in (lasting, expiring)]
+    (_, position, _), _ = run(client, calls)
+    stream, *_ = histories.keys(channel)
+    epoch = position.decode().partition(":")[0]
+    run(client, [histories.read(channel, Position(epoch, 0))])
+    client.delete(stream)
+    # Only of a stream that has lost something the length is asked.
+    run(client, [histories.locate(channel, expiring, 0)])
+
+
 def _refusal(attempt: Callable[[], Any]) -> str | None:
     try:
         attempt()
@@ -147,22 +184,31 @@ def _round_trip(client: Any, channel: str) -> float | None:
         return None if message is None else time.monotonic() - begin
 
 
-def _memory(client: Any) -> Iterator[Finding]:
+def _memory(client: Any, has_history: bool) -> Iterator[Finding]:
     try:
         info = client.info("memory")
     except redis.RedisError as error:
         yield Finding("eviction", Level.NOTE, f"Redis hides its memory settings: {error}")
         return
-    yield judge_memory(int(info.get("maxmemory", 0)), str(info.get("maxmemory_policy", "")))
+    limit, policy = int(info.get("maxmemory", 0)), str(info.get("maxmemory_policy", ""))
+    yield judge_memory(limit, policy, has_history=has_history)
 
 
-def judge_memory(limit: int, policy: str) -> Finding:
+def judge_memory(limit: int, policy: str, *, has_history: bool = False) -> Finding:
     """Return what a full Redis would do to persisted messages.
 
     Args:
         limit: ``maxmemory`` in bytes; 0 for none.
         policy: ``maxmemory-policy``.
+        has_history: Whether any channel has one.
     """
+    if has_history and policy not in ("", "noeviction"):
+        return Finding(
+            "eviction",
+            Level.WARNING,
+            f"A full Redis may drop what WS4REDIS_HISTORY keeps ({policy}).",
+            "Set maxmemory-policy noeviction; see docs/topics/history.md.",
+        )
     if limit == 0:
         return Finding("eviction", Level.OK, "Redis has no limit of memory, so it evicts nothing.")
     if policy == "noeviction":

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ws4redis.conf import Settings, get_settings
+from ws4redis.conf import Settings, get_histories, get_settings
 from ws4redis.doctor import bus, journey, site, visitor
 from ws4redis.doctor.client import Target
 from ws4redis.doctor.report import Finding, Level
@@ -50,7 +50,7 @@ def check(wishes: Wishes) -> Iterator[Finding]:
         yield from site.look_at(target)
     redis_is_good = True
     client = get_client()
-    for finding in bus.look(client, _place(client), settings.prefix):
+    for finding in bus.look(client, _place(client), settings.prefix, get_histories()):
         redis_is_good = redis_is_good and finding.level is not Level.PROBLEM
         yield finding
     if target is not None and redis_is_good:

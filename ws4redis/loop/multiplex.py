@@ -20,6 +20,10 @@ logger = flood.clients.guard(logging.getLogger(__name__))
 QUEUE_LIMIT = 32
 """Commands of one client that may wait before nothing more is read from it."""
 
+UNPUBLISHED = (
+    "Nothing may be published on this facility: its address needs a flag such as "
+    "publish-broadcast, and the right to use it."
+)
 Subscriber = Callable[[v1.Subscribe, int], Facility]
 """Joins a facility, or raises ``HandshakeError``; may block. Gets the command, and the number of
 channels held already."""
@@ -123,7 +127,7 @@ class Multiplex:
         if facility is None:
             self._refuse(command.id, 404, "This facility is not subscribed.")
         elif not facility.membership.publications:
-            self._refuse(command.id, 403, "Nothing may be published on this facility.")
+            self._refuse(command.id, 403, UNPUBLISHED)
         else:
             facility.publish(command.payload)
 

@@ -76,5 +76,14 @@ _SAFE = "!#$&'()*+-./:;<=>?@[]^_`{|}~"
 def _decode_place(part: str) -> tuple[str, str]:
     name, separator, position = part.rpartition("@")
     if not separator or not name:
-        raise HandshakeError(400, "Last-Event-ID must name channels and positions.")
+        raise misplaced("Last-Event-ID", part)
     return unquote(name), position
+
+
+def misplaced(name: str, value: str) -> HandshakeError:
+    """Return the refusal of what says where a client was, and can't be read."""
+    return HandshakeError(
+        400,
+        f"{name} must be CHANNEL@POSITION, such as broadcast:chat@6fa90e33:7.",
+        detail=f"It is {value[:200]!r}.",
+    )

@@ -25,6 +25,15 @@ def test_a_redis_without_resp3_is_too_old(version: str, level: Level) -> None:
     assert version in finding.message
 
 
+def test_a_redis_that_may_drop_a_history_is_warned_of() -> None:
+    for limit in (0, 1000):
+        finding = judge_memory(limit, "allkeys-lru", has_history=True)
+        assert finding.level is Level.WARNING
+        assert "may drop what WS4REDIS_HISTORY keeps (allkeys-lru)" in finding.message
+        assert "noeviction" in finding.hint
+    assert judge_memory(0, "noeviction", has_history=True).level is Level.OK
+
+
 @pytest.mark.parametrize(
     ("limit", "policy", "level", "text"),
     [

@@ -33,7 +33,7 @@ from tests.unit.loop.far_end import CLOSE, FarEnd
 from tests.unit.loop.redis_model import Published, RedisModel, Start
 from tests.waiting import wait_for
 from ws4redis.exceptions import BusError
-from ws4redis.loop import backoff, dispatcher, fanout
+from ws4redis.loop import backoff, bus, dispatcher, fanout
 from ws4redis.loop.connection import Phase
 from ws4redis.loop.facility import Facility, Membership
 from ws4redis.loop.options import Options
@@ -92,6 +92,8 @@ class Delivery(RuleBasedStateMachine):
         self.stack = contextlib.ExitStack()
         self._watch_errors()
         self.stack.enter_context(mock.patch.object(backoff, "MAX_DELAY", 0))
+        # On a busy machine, a test may take longer than a Redis that is there.
+        self.stack.enter_context(mock.patch.object(bus, "CHECK_INTERVAL", 3600))
         # Each fan-out to more than one websocket is cut after each of them.
         for name, value in (("SLICE", 0), ("STEP", 1), ("FEW", 1)):
             self.stack.enter_context(mock.patch.object(fanout, name, value))

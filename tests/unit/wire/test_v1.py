@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import hypothesis
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
@@ -56,6 +57,11 @@ def understood(data: bytes) -> v1.Command | ProtocolError:
         return error
 
 
+patient = hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.too_slow])
+"""How long it takes to make an example says more about the machine."""
+
+
+@patient
 @given(subscribes | unsubscribes | publishes, st.dictionaries(texts.map("x".__add__), garbage))
 def test_what_a_client_asks_for_is_understood_whatever_else_it_says(
     command: v1.Command, more: dict[str, Any]
@@ -70,6 +76,7 @@ def test_echo_is_one_more_flag() -> None:
     assert v1.parse(sent(command, echo=False)) == command
 
 
+@patient
 @given(
     st.binary()
     | garbage.map(json.dumps).map(str.encode)
@@ -104,6 +111,7 @@ def test_what_could_not_be_carried_out_is_no_command(words: str) -> None:
         v1.parse(words.encode())
 
 
+@patient
 @given(st.binary(), texts, texts.filter(bool))
 def test_a_message_keeps_its_payload_behind_one_line(
     payload: bytes, channel: str, position: str

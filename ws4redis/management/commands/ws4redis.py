@@ -12,6 +12,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 from ws4redis.changes import kick
 from ws4redis.conf import get_settings
@@ -21,6 +22,8 @@ from ws4redis.exceptions import BusError
 from ws4redis.serve import logs, process
 from ws4redis.serve.inheritance import is_trial
 from ws4redis.serve.listener import UnixRights
+
+_SECONDS = re.compile(r"\d{1,4}(\.\d+)?", re.ASCII)
 
 
 class Command(BaseCommand):
@@ -137,6 +140,10 @@ def _relay(command: BaseCommand, options: dict[str, Any]) -> None:
     from ws4redis.outbox import relay
 
     database, grace = options["database"], options["grace"]
+    if database is not None and database not in connections:
+        raise CommandError(
+            f"There is no database {database!r}; there are {', '.join(connections)}."
+        )
     if not options["once"]:
         logs.configure(None, None)
         with suppress(KeyboardInterrupt):
@@ -211,13 +218,15 @@ def _positive(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d{1,4}(\.\d+)?", text) or float(text) == 0:
+    if not _SECONDS.fullmatch(text) or float(text) == 0:
         raise ArgumentTypeError(f"must be seconds, more than 0 and less than 10000, got {text!r}")
     return float(text)
 
 
 def _grace(text: str) -> float:
-    return 0.0 if text == "0" else _seconds(text)
+    if not _SECONDS.fullmatch(text):
+        raise ArgumentTypeError(f"must be seconds, from 0 to less than 10000, got {text!r}")
+    return float(text)
 
 
 def _mode(text: str) -> int:
