@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.acceptance.test_chat import CHROMIUM, FLAGS
 from tests.deployments import is_listening
-from tests.servers import ROOT, RedisServer, end, free_port
+from tests.servers import ROOT, RedisServer, end, free_port, serving
 from tests.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.xdist_group("examples of views")
@@ -169,3 +169,28 @@ def test_what_a_form_refuses_is_shown_by_htmx(open_page: Any, poll: str) -> None
     page.get_by_label("Tea").evaluate("radio => (radio.value = 'absinthe')")
     page.get_by_role("button", name="Vote").click()
     expect(page.locator("#answer")).to_contain_text("Select a valid choice")
+
+
+def test_the_browser_shows_the_status_of_a_refused_login(
+    browser: Browser, directory: Path, redis_server: RedisServer, users: Any
+) -> None:
+    settings = {"WEBSOCKET_URLCONF": "tests.websocket_urls"}
+    with (
+        serving("runserver", directory, redis_server.url, **settings) as server,
+        browser.new_context() as context,
+    ):
+        page = context.new_page()
+        page.goto(server.page)
+        shown: list[str] = []
+        network = context.new_cdp_session(page)
+        network.send("Network.enable")
+        network.on("Network.webSocketFrameError", lambda event: shown.append(event["errorMessage"]))
+        code = page.evaluate(
+            """address => new Promise(resolve => {
+                new WebSocket(address).onclose = event => resolve(event.code);
+            })""",
+            f"ws://{server.host}/greet/",
+        )
+        assert code == 1006
+        wait_for(lambda: shown or page.wait_for_timeout(10))
+        assert shown[0].endswith("Unexpected response code: 403")
