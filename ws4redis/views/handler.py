@@ -43,7 +43,7 @@ class ViewHandler(BaseHandler):
         """Call the view of a request; return its websocket and its response when it has ended."""
         set_script_prefix(get_script_name(environ))
         signals.request_started.send(sender=type(self), environ=environ)
-        request: Any = WSGIRequest({**environ, "CONTENT_TYPE": ""})
+        request: Any = WSGIRequest(environ)
         request.urlconf = get_settings().websocket_urlconf
         request.websocket = Websocket(request, upgrade, subprotocols)
         response = self.get_response(request)
@@ -66,10 +66,10 @@ def _called(view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> A
     try:
         return view(request, *args, **kwargs)
     except ConnectionClosed:
-        if not request.websocket.is_open:
+        if not (request.websocket.is_open or request.websocket.is_gone):
             raise
         # The client went while the view spoke to it, as clients do.
-        return None
+        return Ended()
     except Exception as error:
         if request.websocket.is_open and not isinstance(error, (Http404, PermissionDenied)):
             # The answer, with which Django tells of it, reaches nobody.

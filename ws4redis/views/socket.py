@@ -91,15 +91,32 @@ class Websocket:
         self._upgrade = upgrade
         self._line: Line | None = None
         self._is_refused = False
-        self.path = request.path
-        self.origin = request.headers.get("Origin")
-        self.headers = request.headers
         self.subprotocols = subprotocols
         """What the client offers."""
         self.subprotocol: str | None = None
         """What was chosen."""
-        self.closed = _Closed(self)
+        self.is_gone = False
+        """Whether it was to be opened, and the client was not there any more."""
+
+    @property
+    def path(self) -> str:
+        """That of the request."""
+        return self._request.path
+
+    @property
+    def origin(self) -> str | None:
+        """Where the page is from that has opened it."""
+        return self._request.META.get("HTTP_ORIGIN")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Those of the request."""
+        return self._request.headers
+
+    @property
+    def closed(self) -> _Closed:
         """Whether it has ended; may be called, too."""
+        return _Closed(self)
 
     @property
     def is_open(self) -> bool:
@@ -146,7 +163,11 @@ class Websocket:
         if self._is_refused:
             raise ConnectionClosed("The view has answered already.")
         self.subprotocol = subprotocol
-        self._line = self._upgrade.accept(self._request, subprotocol, headers or {})
+        try:
+            self._line = self._upgrade.accept(self._request, subprotocol, headers or {})
+        except ConnectionClosed:
+            self.is_gone = True
+            raise
 
     def receive(self, timeout: float | None = None) -> Data | None:
         """Return the next message, of the client or a channel; None when the websocket has ended.
@@ -167,7 +188,7 @@ class Websocket:
 
     def __iter__(self) -> Iterator[Data]:
         """Yield messages until the websocket has ended."""
-        for event in self.events():
+        while (event := self._next(None)) is not None:
             yield event.data
 
     def events(self) -> Iterator[Event]:
