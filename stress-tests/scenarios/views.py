@@ -94,7 +94,7 @@ def _bars() -> tuple[Bar, ...]:
             reference=name,
             limit=1 / 3,
         )
-        for ours in OURS
+        for ours in GREENLETS
         for name in PEERS
     ]
     memory = [

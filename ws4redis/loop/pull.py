@@ -67,7 +67,7 @@ class Pull:
 
     __slots__ = (
         "_descriptor",
-        "_form",
+        "_forms",
         "_is_paused",
         "_is_released",
         "_limit",
@@ -95,7 +95,9 @@ class Pull:
         self.close_reason = ""
         self._signal = signal
         self._post = post
-        self._form = encoding
+        deflate = encoding.deflate
+        self._forms = get_encoding(False, deflate), get_encoding(True, deflate)
+        """Of text and of binary."""
         self._limit = limit
         self._waiting: deque[Fetched] = deque()
         self._lock = _allocate_lock()
@@ -159,10 +161,12 @@ class Pull:
         Raises:
             TimeoutError: None came in time.
         """
-        while self.wait(timeout):
-            # Several may fetch.
-            with contextlib.suppress(IndexError):
+        while self._waiting or self.wait(timeout):
+            try:
                 return self._take()
+            except IndexError:
+                # Several fetch, and another one was faster.
+                continue
         return None
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -183,9 +187,7 @@ class Pull:
 
     def send(self, payload: bytes, *, is_binary: bool) -> None:
         """Send a message to the client, unless it is gone."""
-        encoding = self._form._replace(binary=is_binary)
-        frame = Outgoing(payload).frame(get_encoding(*encoding))
-        self._post(self._send, frame)
+        self._post(self._send, Outgoing(payload).frame(self._forms[is_binary]))
 
     def close(self, code: int, reason: str) -> None:
         """End the websocket, after all that was sent."""

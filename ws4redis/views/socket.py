@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import close_old_connections
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from django.http import HttpRequest
 
 from ws4redis.exceptions import ConnectionClosed
@@ -55,6 +58,20 @@ class Upgrade(Protocol):
         Raises:
             ConnectionClosed: The client is gone, or the loop takes no more.
         """
+
+
+class _Used(threading.local):
+    """What this thread, or greenlet, has used: to look at all its databases takes a while."""
+
+    databases = False
+
+
+_used = _Used()
+
+
+@receiver(connection_created, dispatch_uid="ws4redis.views")
+def _note_database(**details: Any) -> None:
+    _used.databases = True
 
 
 class _Closed:
@@ -203,7 +220,8 @@ class Websocket:
             TimeoutError: Nothing came in time.
         """
         line = self._open_line()
-        close_old_connections()
+        if _used.databases:
+            close_old_connections()
         return line.wait(timeout)
 
     def receive_json(self, timeout: float | None = None) -> Any:
@@ -225,7 +243,7 @@ class Websocket:
         """
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"A message must be str or bytes, got {type(data).__name__}.")
-        line = self._open_line()
+        line = self._line or self._open_line()
         if line.is_closed:
             raise ConnectionClosed("The websocket has ended.")
         is_text = isinstance(data, str)
@@ -299,8 +317,9 @@ class Websocket:
         return self._line
 
     def _next(self, timeout: float | None) -> Event | None:
-        line = self._open_line()
-        close_old_connections()
+        line = self._line or self._open_line()
+        if _used.databases:
+            close_old_connections()
         fetched = line.fetch(timeout)
         if fetched is None:
             return None
