@@ -25,6 +25,8 @@ logger = flood.clients.guard(logging.getLogger(__name__))
 
 QUEUE_LIMIT = 32
 """Messages that may wait to be fetched before nothing more is read from the client."""
+MESSAGE_COST = 200
+"""Bytes that a message takes besides its payload: many small ones take room, too."""
 TOO_SLOW = "More came from channels than was fetched."
 UNFETCHED = (
     "A view for %s does not fetch what its channels bring: %d bytes wait (WS4REDIS_OUTBOX_SIZE); "
@@ -99,7 +101,8 @@ class Pull:
         self._forms = get_encoding(False, deflate), get_encoding(True, deflate)
         """Of text and of binary."""
         self._limit = limit
-        self._waiting: deque[Fetched] = deque()
+        self._waiting: deque[Fetched] | None = None
+        """None before the first message: an empty one is as large as all else here."""
         self._lock = _allocate_lock()
         self._of_client = self._of_channels = 0
         """Bytes that wait; changed by several threads."""
@@ -118,7 +121,7 @@ class Pull:
         with self._lock:
             self._of_client += len(payload)
         self._append(Fetched(None, payload, binary))
-        if len(self._waiting) >= QUEUE_LIMIT or self._of_client >= self._limit:
+        if self._count() >= QUEUE_LIMIT or self._of_client >= self._limit:
             self._pause()
 
     def on_close(self, code: int, reason: str) -> None:
@@ -135,7 +138,7 @@ class Pull:
         if message.is_notice or self.close_code is not None:
             return b""
         with self._lock:
-            self._of_channels += len(message.payload)
+            self._of_channels += len(message.payload) + MESSAGE_COST
         if self._of_channels > self._limit:
             self._give_up()
         else:
@@ -228,8 +231,11 @@ class Pull:
             self._is_paused = False
             self.connection.resume()
 
+    def _count(self) -> int:
+        return len(self._waiting or ())
+
     def _has_room(self) -> bool:
-        return len(self._waiting) < QUEUE_LIMIT // 2 and self._of_client <= self._limit // 2
+        return self._count() < QUEUE_LIMIT // 2 and self._of_client <= self._limit // 2
 
     def _give_up(self) -> None:
         if self.connection is not None:
@@ -239,6 +245,8 @@ class Pull:
             self.connection.close(CloseCode.TRY_AGAIN_LATER, TOO_SLOW)
 
     def _append(self, message: Fetched) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
         self._waiting.append(message)
         self._wake()
 
@@ -248,13 +256,15 @@ class Pull:
             self._mark()
 
     def _take(self) -> Fetched:
+        if self._waiting is None:
+            raise IndexError
         message = self._waiting.popleft()
         size = len(message.payload)
         with self._lock:
             if message.channel is None:
                 self._of_client -= size
             else:
-                self._of_channels -= size
+                self._of_channels -= size + MESSAGE_COST
         if self._descriptor is not None and not self._is_ready():
             self._mark()
         if self._is_paused and self._has_room():

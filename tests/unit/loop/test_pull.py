@@ -12,10 +12,10 @@ import pytest
 
 from tests.waiting import PATIENCE
 from ws4redis.loop.connection import Phase
-from ws4redis.loop.pull import QUEUE_LIMIT, TOO_SLOW, Fetched, Pull
+from ws4redis.loop.pull import MESSAGE_COST, QUEUE_LIMIT, TOO_SLOW, Fetched, Pull
 from ws4redis.wire.outgoing import PLAIN, Outgoing
 
-LIMIT = 1000
+LIMIT = 10 * (MESSAGE_COST + 100)
 
 
 class Spy:
@@ -117,7 +117,7 @@ def test_channels_close_what_is_not_fetched_and_a_client_does_not(
 ) -> None:
     pull.on_message(b"x" * 2 * LIMIT, binary=True)
     for _ in range(10):
-        pull.accept(b"channel", Outgoing(b"x" * (LIMIT // 10)))
+        pull.accept(b"channel", Outgoing(b"x" * 100))
     assert connection(pull).closed is None
     pull.accept(b"channel", Outgoing(b"x"))
     assert connection(pull).closed == (1013, TOO_SLOW)
