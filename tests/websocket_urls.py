@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from select import select
 from typing import Any
 
@@ -90,6 +91,13 @@ def negotiate(request: Any, websocket: Any) -> None:
 
 
 @websocket
+def where(request: Any, websocket: Any) -> None:
+    """Tell in what a view runs."""
+    is_thread = threading.current_thread().name == "ws4redis-view"
+    websocket.send("thread" if is_thread else "greenlet")
+
+
+@websocket
 def nothing(request: Any, websocket: Any) -> None:
     """End without a word."""
 
@@ -105,6 +113,7 @@ urlpatterns = [
     path("repeat/<int:times>/", repeat, name="repeat"),
     path("negotiate/", negotiate),
     path("nothing/", nothing),
+    path("where/", where),
     re_path(r"^fail/(?P<how>[\w-]+)/$", fail),
     path("inner/", include(([path("echo/", echo, name="echo")], "inner"))),
 ]

@@ -15,7 +15,7 @@ from tests.servers import RedisServer, Server, serving
 from tests.waiting import PATIENCE, wait_for
 
 KINDS = (
-    *("serve", "runserver", "nginx-upgrade"),
+    *("serve", "serve-patched", "runserver", "nginx-upgrade"),
     *("uwsgi-router", "uwsgi-threads"),
     *("gunicorn-gevent", "gunicorn-gthread", "gunicorn-sync"),
 )
@@ -165,7 +165,7 @@ def test_facilities_and_pages_are_served_beside_views(view: Any, server: Server)
 def test_a_stop_closes_websockets_and_ends_views(
     tmp_path: Path, redis_server: RedisServer, users: Any, open_websocket: Any
 ) -> None:
-    for kind in ("serve", "gunicorn-gevent"):
+    for kind in ("serve", "serve-patched", "gunicorn-gevent"):
         with serving(kind, tmp_path, redis_server.url, **VIEWS) as server:
             websocket = open_websocket(address(server, "/echo/"))
             websocket.send("x")

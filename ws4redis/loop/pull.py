@@ -7,18 +7,34 @@ Everything else may be called from the thread or greenlet of whoever fetches, to
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+import gevent.monkey
+
+from ws4redis import flood
 from ws4redis.loop.connection import Connection, Phase
 from ws4redis.wire.close import CloseCode
 from ws4redis.wire.outgoing import PLAIN, Encoding, Outgoing, get_encoding
 
+logger = flood.clients.guard(logging.getLogger(__name__))
+
 QUEUE_LIMIT = 32
-"""Messages of a client that may wait to be fetched before nothing more is read from it."""
+"""Messages that may wait to be fetched before nothing more is read from the client."""
+MESSAGE_COST = 200
+"""Bytes that a message takes besides its payload: many small ones take room, too."""
 TOO_SLOW = "More came from channels than was fetched."
+UNFETCHED = (
+    "A view for %s does not fetch what its channels bring: %d bytes wait (WS4REDIS_OUTBOX_SIZE); "
+    "its websocket is closed with 1013"
+)
+
+# Held for moments, and never while greenlets switch.
+_allocate_lock = gevent.monkey.get_original("_thread", "allocate_lock")
 
 
 class Fetched(NamedTuple):
@@ -45,17 +61,21 @@ class Pull:
         signal: Wakes the fetcher.
         post: Runs something on the hub, soon.
         encoding: The form in which the client wants its messages.
-        limit: Bytes of channels' messages that may wait.
+        limit: Bytes of the client that may wait before nothing more is read from it, and of
+            channels before the websocket is closed.
     """
 
     encoding: Encoding = PLAIN
 
     __slots__ = (
-        "_bytes",
-        "_channels",
         "_descriptor",
-        "_form",
+        "_forms",
+        "_is_paused",
+        "_is_released",
         "_limit",
+        "_lock",
+        "_of_channels",
+        "_of_client",
         "_post",
         "_signal",
         "_waiting",
@@ -77,11 +97,18 @@ class Pull:
         self.close_reason = ""
         self._signal = signal
         self._post = post
-        self._form = encoding
+        deflate = encoding.deflate
+        self._forms = get_encoding(False, deflate), get_encoding(True, deflate)
+        """Of text and of binary."""
         self._limit = limit
-        self._waiting: deque[Fetched] = deque()
-        self._bytes = 0
+        self._waiting: deque[Fetched] | None = None
+        """None before the first message: an empty one is as large as all else here."""
+        self._lock = _allocate_lock()
+        self._of_client = self._of_channels = 0
+        """Bytes that wait; changed by several threads."""
+        self._is_paused = False
         self._descriptor: int | None = None
+        self._is_released = False
 
     # On the hub.
 
@@ -92,9 +119,11 @@ class Pull:
 
     def on_message(self, payload: bytes, binary: bool) -> None:
         """Keep what the client sent; stop reading from it when too much waits."""
+        with self._lock:
+            self._of_client += len(payload)
         self._append(Fetched(None, payload, binary))
-        if len(self._waiting) >= QUEUE_LIMIT and self.connection is not None:
-            self.connection.pause(self)
+        if self._count() >= QUEUE_LIMIT or self._of_client >= self._limit:
+            self._pause()
 
     def on_close(self, code: int, reason: str) -> None:
         """Tell the fetcher that nothing more comes."""
@@ -109,9 +138,10 @@ class Pull:
         """Keep a message of a channel; end the websocket if nobody fetches them."""
         if message.is_notice or self.close_code is not None:
             return b""
-        self._bytes += len(message.payload)
-        if self._bytes > self._limit and self.connection is not None:
-            self.connection.close(CloseCode.TRY_AGAIN_LATER, TOO_SLOW)
+        with self._lock:
+            self._of_channels += len(message.payload) + MESSAGE_COST
+        if self._of_channels > self._limit:
+            self._give_up()
         else:
             self._append(Fetched(channel.decode(errors="replace"), message.payload, False))
         return b""
@@ -135,10 +165,12 @@ class Pull:
         Raises:
             TimeoutError: None came in time.
         """
-        while self.wait(timeout):
-            # Several may fetch.
-            with contextlib.suppress(IndexError):
+        while self._waiting or self.wait(timeout):
+            try:
                 return self._take()
+            except IndexError:
+                # Several fetch, and another one was faster.
+                continue
         return None
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -147,74 +179,108 @@ class Pull:
         Raises:
             TimeoutError: None came in time.
         """
+        until = None if timeout is None else time.monotonic() + timeout
         while not self._waiting:
             if self.is_closed:
                 return False
             self._signal.clear()
             # It may have come before that.
-            if not self._is_ready() and not self._signal.wait(timeout):
+            if not self._is_ready() and not self._signal.wait(_left(until)) and until is not None:
                 raise TimeoutError("No message came in time.")
         return True
 
     def send(self, payload: bytes, *, is_binary: bool) -> None:
         """Send a message to the client, unless it is gone."""
-        encoding = self._form._replace(binary=is_binary)
-        frame = Outgoing(payload).frame(get_encoding(*encoding))
-        self._post(self._send, frame)
+        self._post(self._send, Outgoing(payload).frame(self._forms[is_binary]))
 
     def close(self, code: int, reason: str) -> None:
         """End the websocket, after all that was sent."""
         self._post(self._close, code, reason)
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable while messages wait, and at the end."""
-        if self._descriptor is None:
-            self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            if self._waiting or self.is_closed:
-                os.eventfd_write(self._descriptor, 1)
-        return self._descriptor
+        """Return a descriptor that is readable while messages wait, and at the end.
+
+        After ``release()`` it is -1.
+        """
+        with self._lock:
+            if self._descriptor is None and not self._is_released:
+                self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                if self._is_ready():
+                    os.eventfd_write(self._descriptor, 1)
+            return -1 if self._descriptor is None else self._descriptor
 
     def release(self) -> None:
         """Give up the descriptor; nothing is fetched any more."""
-        # There, as it is written to there.
-        self._post(self._release)
-
-    def _release(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
+        with self._lock:
+            self._is_released = True
+            if self._descriptor is not None:
+                descriptor, self._descriptor = self._descriptor, None
+                os.close(descriptor)
 
     def _is_ready(self) -> bool:
         return bool(self._waiting) or self.is_closed
 
+    def _pause(self) -> None:
+        if self.connection is not None:
+            self._is_paused = True
+            self.connection.pause(self)
+            # All may have been fetched before the fetcher could see that.
+            self._resume()
+
+    def _resume(self) -> None:
+        if self.connection is not None and self._is_paused and self._has_room():
+            self._is_paused = False
+            self.connection.resume(self)
+
+    def _count(self) -> int:
+        return len(self._waiting or ())
+
+    def _has_room(self) -> bool:
+        return self._count() < QUEUE_LIMIT // 2 and self._of_client <= self._limit // 2
+
+    def _give_up(self) -> None:
+        if self.connection is not None:
+            place = self.connection.place
+            address = place.address if place is not None else "unknown"
+            logger.warning(UNFETCHED, address, self._of_channels)
+            self.connection.close(CloseCode.TRY_AGAIN_LATER, TOO_SLOW)
+
     def _append(self, message: Fetched) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
         self._waiting.append(message)
         self._wake()
 
     def _wake(self) -> None:
         self._signal.set()
         if self._descriptor is not None:
-            os.eventfd_write(self._descriptor, 1)
+            self._mark()
 
     def _take(self) -> Fetched:
+        if self._waiting is None:
+            raise IndexError
         message = self._waiting.popleft()
-        if message.channel is not None:
-            self._bytes -= len(message.payload)
-        if self._descriptor is not None and not self._waiting and not self.is_closed:
-            self._calm()
-        connection = self.connection
-        if connection is not None and connection.paused and len(self._waiting) < QUEUE_LIMIT // 2:
-            self._post(connection.resume, self)
+        size = len(message.payload)
+        with self._lock:
+            if message.channel is None:
+                self._of_client -= size
+            else:
+                self._of_channels -= size + MESSAGE_COST
+        if self._descriptor is not None and not self._is_ready():
+            self._mark()
+        if self._is_paused and self._has_room():
+            self._post(self._resume)
         return message
 
-    def _calm(self) -> None:
-        try:
-            os.eventfd_read(self._descriptor or 0)
-        except BlockingIOError:
-            return
-        # One that came meanwhile must be seen.
-        if self._waiting or self.is_closed:
-            self._wake()
+    def _mark(self) -> None:
+        """Make the descriptor readable if it has to be, else not."""
+        with self._lock:
+            if self._descriptor is None:
+                return
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._descriptor)
+            if self._is_ready():
+                os.eventfd_write(self._descriptor, 1)
 
     def _send(self, frame: bytes) -> None:
         if self.connection is not None:
@@ -223,3 +289,7 @@ class Pull:
     def _close(self, code: int, reason: str) -> None:
         if self.connection is not None and self.connection.phase is Phase.OPEN:
             self.connection.close(code, reason)
+
+
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(0.0, until - time.monotonic())

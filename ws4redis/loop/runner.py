@@ -42,6 +42,7 @@ from ws4redis.loop.pull import Signal
 from ws4redis.loop.rate import Rates
 from ws4redis.loop.recovery import Recovery
 from ws4redis.loop.registry import TICK, Registry
+from ws4redis.loop.signal import GreenSignal
 from ws4redis.loop.sweep import Judge, Sweep
 from ws4redis.loop.uplink import Uplink
 from ws4redis.metrics import Metrics
@@ -86,6 +87,10 @@ class Runner:
         self.is_draining = False
         """Whether this process is about to end, and takes no websockets any more."""
         self._is_patched = gevent.monkey.is_module_patched("socket")
+        self._calls: set[concurrent.futures.Future[Any]] = set()
+        """Those of other threads that wait."""
+        self._is_gone = False
+        """Whether the loop's own thread has ended."""
 
     def start(self, *, own_thread: bool) -> None:
         """Begin, on the hub of the calling thread or in a daemon thread."""
@@ -120,28 +125,36 @@ class Runner:
             BusError: The loop has stopped.
         """
         if self._stopped.is_set():
-            raise BusError("The websocket loop has stopped.")
+            raise _has_stopped()
         if _get_ident() == self._thread:
             return function(*args)
         future: concurrent.futures.Future[Result] = concurrent.futures.Future()
-        self._hub.loop.run_callback_threadsafe(gevent.spawn, _fulfil, future, function, args)
+        self._calls.add(future)
         try:
+            self._hub.loop.run_callback_threadsafe(gevent.spawn, _fulfil, future, function, args)
+            if self._is_gone:
+                raise _has_stopped()
             return future.result()
         finally:
+            self._calls.discard(future)
             # A failure knows this frame; if this frame knew it too, both would stay for a while,
             # with the sockets of the request.
             del future
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
-        """Run something that does not block on the hub, soon; may be called from any thread."""
-        self._hub.loop.run_callback_threadsafe(function, *args)
+        """Run something that does not block on the hub, soon; may be called from any thread.
+
+        From the hub itself it is run at once. What one thread posts keeps its order. After the end
+        nothing happens.
+        """
+        if _get_ident() == self._thread:
+            function(*args)
+        elif not self._stopped.is_set():
+            self._hub.loop.run_callback_threadsafe(function, *args)
 
     def make_signal(self) -> Signal:
         """Return what code that may block, such as a view, waits at for the hub."""
-        if self.is_patched:
-            event: Any = gevent.event.Event()
-            return event  # type: ignore[no-any-return]
-        return threading.Event()
+        return GreenSignal() if self.is_patched else threading.Event()
 
     def offload(
         self, function: Callable[..., Result], *args: Any, timeout: float | None = None
@@ -285,6 +298,11 @@ class Runner:
         self._begin()
         ready.set()
         self._stopped.wait()
+        # Whoever comes later sees this; whoever came before is told, as nothing runs any more.
+        self._is_gone = True
+        for future in tuple(self._calls):
+            if not future.done():
+                future.set_exception(_has_stopped())
 
     def _begin(self) -> None:
         self._thread = _get_ident()
@@ -391,6 +409,10 @@ class Runner:
         self.bus.stop()
         self._timer.stop()
         self._stopped.set()
+
+
+def _has_stopped() -> BusError:
+    return BusError("The websocket loop has stopped.")
 
 
 def _attempt(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, BaseException | None]:

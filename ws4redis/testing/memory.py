@@ -81,6 +81,11 @@ class DirectBus:
         self.deliver()
         reply(self._client.get(key))
 
+    def ping(self, reply: Reply) -> None:
+        """Answer when all that was published before is delivered."""
+        self.deliver()
+        reply(b"PONG")
+
     def run(self, call: Call, reply: Reply) -> None:
         """Run a script."""
         self.deliver()

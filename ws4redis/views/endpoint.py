@@ -6,8 +6,10 @@ request waits until the view either opens its websocket, or answers.
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,6 +44,8 @@ logger = flood.clients.guard(logging.getLogger(__name__))
 
 NO_REDIRECT = "Websockets follow no redirect, such as to a login."
 ANSWERED = "So says a view, or a middleware."
+SERVERS_OWN = ("gunicorn.socket", "wsgi.file_wrapper")
+"""What holds a request of the server."""
 
 
 def is_view(path: str, urlconf: str | None) -> bool:
@@ -137,7 +141,9 @@ class ViewEndpoint:
     def _decide(self, opening: _Opening) -> Answer | Acceptance:
         meeting, settings = self._views.meet(opening.runner), opening.settings
         upgrade = _Upgrade(meeting)
-        view = partial(self._run, opening, upgrade, meeting)
+        # It lives long, and so should not all that belongs to the request.
+        environ, subprotocols = _lasting(opening.environ), opening.handshake.subprotocols
+        view = partial(self._run, environ, subprotocols, settings, upgrade, meeting)
         self._views.start(opening.runner, view, settings.view_threads)
         try:
             decision = meeting.wait(settings.hook_timeout)
@@ -150,17 +156,22 @@ class ViewEndpoint:
             raise RuntimeError("A view, or a middleware, has failed") from decision
         return decision
 
-    def _run(self, opening: _Opening, upgrade: _Upgrade, meeting: Meeting) -> None:
+    def _run(
+        self,
+        environ: Environ,
+        subprotocols: tuple[str, ...],
+        settings: Settings,
+        upgrade: _Upgrade,
+        meeting: Meeting,
+    ) -> None:
         """Call middleware and view; answer, or close the websocket, as they end."""
         try:
-            websocket, response = self._handler.handle(
-                opening.environ, upgrade, opening.handshake.subprotocols
-            )
-            if not websocket.is_open:
-                meeting.decide(_answer(response, opening.settings))
-            else:
-                _close(websocket, response)
-            response.close()
+            websocket, response = self._handler.handle(environ, upgrade, subprotocols)
+            with closing(response):
+                if not websocket.is_open:
+                    meeting.decide(_answer(response, settings))
+                else:
+                    _close(websocket, response)
         except BaseException as error:
             # With DEBUG_PROPAGATE_EXCEPTIONS, or in a middleware of the site.
             if not meeting.decide(error):
@@ -168,6 +179,12 @@ class ViewEndpoint:
                 upgrade.end(CloseCode.INTERNAL_ERROR)
         finally:
             upgrade.end(CloseCode.NORMAL)
+
+
+def _lasting(environ: Environ) -> Environ:
+    """Return what of a request's environment may be kept: neither its body nor its server."""
+    kept = {name: value for name, value in environ.items() if name not in SERVERS_OWN}
+    return kept | {"wsgi.input": io.BytesIO(), "CONTENT_TYPE": "", "CONTENT_LENGTH": ""}
 
 
 class _Upgrade:

@@ -16,7 +16,7 @@ from django.urls import set_script_prefix
 from ws4redis import flood
 from ws4redis.conf import get_settings
 from ws4redis.exceptions import ConnectionClosed
-from ws4redis.views.ended import response_of
+from ws4redis.views.ended import Ended, response_of
 from ws4redis.views.socket import Upgrade, Websocket
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class ViewHandler(BaseHandler):
         """Call the view of a request; return its websocket and its response when it has ended."""
         set_script_prefix(get_script_name(environ))
         signals.request_started.send(sender=type(self), environ=environ)
-        request: Any = WSGIRequest({**environ, "CONTENT_TYPE": ""})
+        request: Any = WSGIRequest(environ)
         request.urlconf = get_settings().websocket_urlconf
         request.websocket = Websocket(request, upgrade, subprotocols)
         response = self.get_response(request)
@@ -69,10 +69,10 @@ def _called(view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> A
     try:
         return view(request, *args, **kwargs)
     except ConnectionClosed:
-        if not request.websocket.is_open:
+        if not (request.websocket.is_open or request.websocket.is_gone):
             raise
         # The client went while the view spoke to it, as clients do.
-        return None
+        return Ended()
     except Exception as error:
         if request.websocket.is_open and not isinstance(error, (Http404, PermissionDenied)):
             # The answer, with which Django tells of it, reaches nobody.

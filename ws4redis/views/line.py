@@ -54,6 +54,10 @@ class LoopLine(Pull):
         except BaseException:
             self._leave(set(new))
             raise
+        if self.close_code is not None:
+            # Meanwhile, and perhaps before they were followed.
+            self._followed.update(new)
+            self._leave(set(new))
 
     def _leave(self, names: set[bytes]) -> None:
         for name in names & self._followed:

@@ -85,12 +85,29 @@ class Meeting:
         try:
             return cast(Decision, self._decided.result(timeout))
         except TimeoutError:
-            with self._lock:
-                if not self._is_over:
-                    self._is_over = True
-                    raise
-        # It did, just now.
-        return cast(Decision, self._decided.result())
+            if self._give_up():
+                raise
+            # It did, just now.
+            return cast(Decision, self._decided.result())
+        except BaseException:
+            # The request itself is ended, such as by its server.
+            if not self._give_up():
+                _disappoint(self._decided.result())
+            raise
+        finally:
+            # The view holds this as long as it runs.
+            self._decided = None
+
+    def _give_up(self) -> bool:
+        """Let the view decide no more; return whether it has not."""
+        with self._lock:
+            was_over, self._is_over = self._is_over, True
+        return not was_over
+
+
+def _disappoint(decision: Decision) -> None:
+    if isinstance(decision, Acceptance):
+        decision.line.set_exception(ConnectionClosed(GONE))
 
 
 class _HubResult:

@@ -16,6 +16,12 @@ from ws4redis.views.meeting import Meeting
 logger = logging.getLogger(__name__)
 
 
+class _ViewGreenlet(gevent.Greenlet):  # type: ignore[misc]
+    """Lives as long as a websocket, so it does not remember who has started it."""
+
+    spawning_stack_limit = 0
+
+
 class Views:
     """The views that run in this process."""
 
@@ -34,21 +40,34 @@ class Views:
             HandshakeError: As many threads as there may be run views already.
         """
         if runner.is_patched:
-            gevent.spawn(_run_alone, view)
+            _ViewGreenlet.spawn(_run_alone, view)
             return
         with self._lock:
             if self.running >= limit:
                 detail = f"{limit} views run (WS4REDIS_VIEW_THREADS)."
                 raise HandshakeError(503, "Try again later.", (("Retry-After", "5"),), detail)
             self.running += 1
-        threading.Thread(target=self._run, args=(view,), name="ws4redis-view", daemon=True).start()
+        try:
+            # Not of a pool, whose threads Python would wait for at its end.
+            threading.Thread(
+                target=self._run, args=(view,), name="ws4redis-view", daemon=True
+            ).start()
+        except RuntimeError as error:
+            self._ended()
+            detail = f"The system has no thread for it: {error}"
+            raise HandshakeError(
+                503, "Try again later.", (("Retry-After", "5"),), detail
+            ) from error
 
     def _run(self, view: Callable[[], None]) -> None:
         try:
             _run_alone(view)
         finally:
-            with self._lock:
-                self.running -= 1
+            self._ended()
+
+    def _ended(self) -> None:
+        with self._lock:
+            self.running -= 1
 
 
 def _run_alone(view: Callable[[], None]) -> None:

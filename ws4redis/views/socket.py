@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import close_old_connections
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from django.http import HttpRequest
 
 from ws4redis.exceptions import ConnectionClosed
@@ -57,6 +60,20 @@ class Upgrade(Protocol):
         """
 
 
+class _Used(threading.local):
+    """What this thread, or greenlet, has used: to look at all its databases takes a while."""
+
+    databases = False
+
+
+_used = _Used()
+
+
+@receiver(connection_created, dispatch_uid="ws4redis.views")
+def _note_database(**details: Any) -> None:
+    _used.databases = True
+
+
 class _Closed:
     """Whether a websocket has ended, as an attribute and as a call."""
 
@@ -91,17 +108,34 @@ class Websocket:
         self._upgrade = upgrade
         self._line: Line | None = None
         self._is_refused = False
-        self.path = request.path
-        self.origin = request.headers.get("Origin")
-        self.headers = request.headers
         self.subprotocols = subprotocols
         """What the client offers."""
         self.usual_subprotocol: str | None = None
         """What is chosen if the view chooses none."""
         self.subprotocol: str | None = None
         """What was chosen."""
-        self.closed = _Closed(self)
+        self.is_gone = False
+        """Whether it was to be opened, and the client was not there any more."""
+
+    @property
+    def path(self) -> str:
+        """That of the request."""
+        return self._request.path
+
+    @property
+    def origin(self) -> str | None:
+        """Where the page is from that has opened it."""
+        return self._request.META.get("HTTP_ORIGIN")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Those of the request."""
+        return self._request.headers
+
+    @property
+    def closed(self) -> _Closed:
         """Whether it has ended; may be called, too. False before it was opened."""
+        return _Closed(self)
 
     @property
     def is_open(self) -> bool:
@@ -148,7 +182,11 @@ class Websocket:
         if self._is_refused:
             raise ConnectionClosed("The view has answered already.")
         self.subprotocol = subprotocol or self.usual_subprotocol
-        self._line = self._upgrade.accept(self._request, self.subprotocol, headers or {})
+        try:
+            self._line = self._upgrade.accept(self._request, self.subprotocol, headers or {})
+        except ConnectionClosed:
+            self.is_gone = True
+            raise
 
     def receive(self, timeout: float | None = None) -> Data | None:
         """Return the next message, of the client or a channel; None when the websocket has ended.
@@ -169,7 +207,7 @@ class Websocket:
 
     def __iter__(self) -> Iterator[Data]:
         """Yield messages until the websocket has ended."""
-        for event in self.events():
+        while (event := self._next(None)) is not None:
             yield event.data
 
     def events(self) -> Iterator[Event]:
@@ -184,7 +222,8 @@ class Websocket:
             TimeoutError: Nothing came in time.
         """
         line = self._open_line()
-        close_old_connections()
+        if _used.databases:
+            close_old_connections()
         return line.wait(timeout)
 
     def receive_json(self, timeout: float | None = None) -> Any:
@@ -206,7 +245,7 @@ class Websocket:
         """
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"A message must be str or bytes, got {type(data).__name__}.")
-        line = self._open_line()
+        line = self._line or self._open_line()
         if line.is_closed:
             raise ConnectionClosed("The websocket has ended.")
         is_text = isinstance(data, str)
@@ -286,8 +325,9 @@ class Websocket:
         return self._line
 
     def _next(self, timeout: float | None) -> Event | None:
-        line = self._open_line()
-        close_old_connections()
+        line = self._line or self._open_line()
+        if _used.databases:
+            close_old_connections()
         fetched = line.fetch(timeout)
         if fetched is None:
             return None
