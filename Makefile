@@ -22,10 +22,11 @@ demo: $(VENV)/demo.stamp ## Serve the example chat on a private Redis; Ctrl-C en
 test: packages $(VENV)/dev.stamp client/node_modules check ## All tests, against real services
 	$(BIN)/python -X dev -m pytest $(PARALLEL) $(AGAIN)
 	$(BIN)/python stress-tests/conformance.py --short
-	@$(MAKE) --no-print-directory docs matrix bench
+	@$(MAKE) --no-print-directory docs matrix bench DONE="$$($(BIN)/python -c \
+		'import django, sys; print("%d.%d %d.%d" % (*sys.version_info[:2], *django.VERSION[:2]))')"
 
 matrix: packages $(VENV)/dev.stamp ## Unit and integration tests on each Python and Django there is
-	@sh tests/matrix.sh
+	@DONE="$(DONE)" sh tests/matrix.sh
 
 unit: $(VENV)/dev.stamp ## Tests of single modules
 	$(BIN)/python -X dev -m pytest tests/unit

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the unit and integration tests on every supported Python that is here, with every supported
-# Django. Environments are kept in .matrix, so that only the first run is slow.
+# Django. Environments are kept in .matrix, so that only the first run is slow. DONE may name one that
+# was tested already, such as "3.11 5.2".
 set -eu
 
 # With pyenv, let all of its versions be found at the same time.
@@ -14,6 +15,7 @@ for python in python3.11 python3.12 python3.13; do
     for django in 4.2 5.2; do
         # Django 4.2 does not know Python 3.13.
         [ "$python $django" = "python3.13 4.2" ] && continue
+        [ "$python $django" = "python${DONE:-}" ] && continue
         venv=".matrix/$python-$django"
         if [ ! -e "$venv/ready" ]; then
             "$python" -m venv "$venv"
@@ -21,6 +23,10 @@ for python in python3.11 python3.12 python3.13; do
             touch "$venv/ready"
         fi
         echo "matrix: $python, Django $django"
-        "$venv/bin/python" -X dev -m pytest -q tests/unit tests/integration
+        # The engine knows nothing of Django, so once for each Python is enough.
+        engine=
+        [ "$django" = 4.2 ] && engine="--ignore tests/unit/loop --ignore tests/unit/wire"
+        # shellcheck disable=SC2086 # several words
+        "$venv/bin/python" -X dev -m pytest -q $engine tests/unit tests/integration
     done
 done

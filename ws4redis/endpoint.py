@@ -241,10 +241,8 @@ class Endpoint:
     def _handler(self, opening: _Opening, facility: Facility, terms: _Terms) -> Handler:
         if terms.form is not Form.V1:
             return facility
-        visitor = _Visitor(
-            _kept(opening.environ), opening.place, opening.settings, opening.runner, terms
-        )
         runner = opening.runner
+        visitor = _Visitor(_kept(opening.environ), opening.place, opening.settings, runner, terms)
         subscribe = partial(self._subscribe, visitor)
         return Multiplex(facility, subscribe, runner.options.heartbeat)
 

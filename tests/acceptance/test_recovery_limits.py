@@ -161,7 +161,9 @@ def test_what_a_sites_own_subscriber_says_names_its_facility(
         url = server.url(f"{facility}?subscribe-broadcast")
         client = Client(open_websocket(url, subprotocols=["ws4redis.v1"]))
         client.head()
-        assert client.read() == ({"type": "message", "facility": facility}, "welcome, 3 users")
+        head, payload = client.read()
+        assert head == {"type": "message", "facility": facility}
+        assert payload.startswith("welcome, ")
 
 
 def test_a_half_character_closes_for_good(join: Any, facility: str) -> None:

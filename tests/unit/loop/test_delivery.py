@@ -7,7 +7,6 @@ sockets. Nothing happens beside the steps, so that a failure is shrunk to the sh
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 from collections import Counter
 from collections.abc import Iterable
@@ -29,6 +28,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.unit.loop.errors import noted_errors
 from tests.unit.loop.far_end import CLOSE, FarEnd
 from tests.unit.loop.redis_model import Published, RedisModel, Start
 from tests.waiting import wait_for
@@ -88,9 +88,8 @@ class Delivery(RuleBasedStateMachine):
         self.asked: Counter[bytes] = Counter()
         self.sent_after: dict[bytes, int] = {}
         """How often the link had been lost when a browser sent a message."""
-        self.errors: list[Any] = []
         self.stack = contextlib.ExitStack()
-        self._watch_errors()
+        self.errors = noted_errors(self.stack)
         self.stack.enter_context(mock.patch.object(backoff, "MAX_DELAY", 0))
         # On a busy machine, a test may take longer than a Redis that is there.
         self.stack.enter_context(mock.patch.object(bus, "CHECK_INTERVAL", 3600))
@@ -332,21 +331,6 @@ class Delivery(RuleBasedStateMachine):
                 missing = [one for one in browser.sent if one not in published]
                 if browser.is_open and self.runner.bus.is_connected:
                     assert all(self.sent_after[one] < self.redis.cuts for one in missing)
-
-    def _watch_errors(self) -> None:
-        handler = logging.Handler()
-        handler.emit = self._note_failure
-        log = logging.getLogger("ws4redis")
-        log.addHandler(handler)
-        self.stack.callback(log.removeHandler, handler)
-        note = mock.patch.object(
-            gevent.get_hub(), "handle_error", lambda *error: self.errors.append(error)
-        )
-        self.stack.enter_context(note)
-
-    def _note_failure(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            self.errors.append(record.exc_info)
 
     def _end(self) -> None:
         for browser in self.all:

@@ -7,7 +7,6 @@ either of them with their last position. See ``test_delivery.py`` for channels w
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 from typing import Any
 from unittest import mock
@@ -27,6 +26,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.unit.loop.errors import noted_errors
 from tests.unit.loop.far_end import CLOSE
 from tests.unit.loop.history_model import Data, HistoryLink, Server
 from tests.unit.loop.recovering import Browser, RawBrowser, V1Browser
@@ -153,12 +153,11 @@ class Recovery(RuleBasedStateMachine):
         super().__init__()
         self.server = Server()
         self.all: list[Browser] = []
-        self.errors: list[Any] = []
         self.commands = 0
         self.has_hole = False
         """Whether messages may be missing of which only the next one or a check tells."""
         self.stack = contextlib.ExitStack()
-        self._watch_errors()
+        self.errors = noted_errors(self.stack)
         for module, name, value in (
             (backoff, "MAX_DELAY", 0),
             # On a busy machine, a test may take longer than a Redis that is there.
@@ -551,21 +550,6 @@ class Recovery(RuleBasedStateMachine):
         assert published == [payload for payload in browser.sent if payload in known]
         missing = [payload for payload in browser.sent if payload not in known]
         assert all(browser.sent[payload] < browser.link.cuts for payload in missing), missing
-
-    def _watch_errors(self) -> None:
-        handler = logging.Handler()
-        handler.emit = self._note_failure
-        log = logging.getLogger("ws4redis")
-        log.addHandler(handler)
-        self.stack.callback(log.removeHandler, handler)
-        note = mock.patch.object(
-            gevent.get_hub(), "handle_error", lambda *error: self.errors.append(error)
-        )
-        self.stack.enter_context(note)
-
-    def _note_failure(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            self.errors.append(record.exc_info)
 
     def _end(self) -> None:
         for browser in self.all:
