@@ -162,10 +162,12 @@ class RawBrowser(Browser):
         channels = self.membership.subscriptions
         self._asked = {one: self.server.data.channel(one).head for one in channels}
         self._asked_of = self.server.id
+        self._data_id = 0
         self._opened: dict[bytes, Message | None] = {}
         self._received: dict[bytes, list[Message]] = {one: [] for one in channels}
 
     def note_opened(self) -> None:
+        self._data_id = self.server.data.id
         for channel in self.membership.subscriptions:
             if self.server.id == self._asked_of:
                 self._opened[channel] = self.server.data.channel(channel).head
@@ -197,7 +199,11 @@ class RawBrowser(Browser):
         """Return after which messages it may begin; none if that can't be told any more."""
         first, last = self._asked[channel], self._opened[channel]
         possible = between(first, last)
-        return [] if possible is None else [first, *possible]
+        if possible is None:
+            return []
+        # With all data, Redis loses where a channel without messages was, too.
+        is_known = first is not None or self.server.data.id == self._data_id
+        return [first, *possible] if is_known else possible
 
     def _is_whole(self, order: list[Message | None], head: Message | None) -> bool:
         rest = between(order[-1], head) or ()
