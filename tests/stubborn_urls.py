@@ -133,6 +133,17 @@ def senders(request: Any, websocket: Any) -> None:
 
 
 @websocket
+def pour(request: Any, websocket: Any, count: int) -> None:
+    """Send far more than a client takes."""
+    try:
+        for number in range(count):
+            websocket.send(f"{number} ".ljust(10_000, "x"))
+    except ConnectionClosed:
+        noted.append("the client is gone")
+        raise
+
+
+@websocket
 def afterwards(request: Any, websocket: Any) -> None:
     """Send after the end."""
     websocket.send("first")
@@ -170,6 +181,7 @@ urlpatterns = [
     path("watched/", watched),
     path("shared/", shared),
     path("senders/", senders),
+    path("pour/<int:count>/", pour),
     path("afterwards/", afterwards),
     path("asking/", asking),
 ]

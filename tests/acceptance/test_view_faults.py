@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -115,6 +116,46 @@ def _fill(client: socket.socket, frame: bytes) -> int:
             sent += client.send(frame[sent % len(frame) :])
     assert sent < 256 * 2**20
     return sent
+
+
+def test_a_view_that_sends_more_than_a_client_takes_waits_for_it(
+    server: Server, open_websocket: Any
+) -> None:
+    """What waits for a client in the server is bounded, and nobody else is held up."""
+    with server.connect() as client:
+        client.sendall(RawClient.request(server.host, "/pour/3000/", HANDSHAKE))
+        client.recv(1)
+        # It is not read from while somebody else is served.
+        bystander = open_websocket(address(server, "/echo/"))
+        bystander.send("still here")
+        assert receive(bystander) == "still here"
+        came = _read_to_end(client)
+    frames = re.findall(rb"\x81\x7e\x27\x10(\d+) x+", came)
+    assert [int(number) for number in frames] == list(range(3000))
+    assert came.endswith(b"\x88\x02\x03\xe8")
+    assert "is too slow" not in server.log
+
+
+def _read_to_end(client: socket.socket) -> bytes:
+    """Return all that comes up to the end, or to a close frame with 1000."""
+    client.settimeout(PATIENCE)
+    came = bytearray()
+    while not came.endswith(b"\x88\x02\x03\xe8") and (data := client.recv(2**20)):
+        came += data
+    return bytes(came)
+
+
+def test_a_client_that_takes_nothing_is_given_up_by_its_pings(
+    kind: str, tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    settings = {**SETTINGS, "WS4REDIS_PING_INTERVAL": 0.3}
+    with (
+        serving(kind, tmp_path, redis_server.url, **settings) as server,
+        server.connect() as client,
+    ):
+        client.sendall(RawClient.request(server.host, "/pour/100000/", HANDSHAKE))
+        wait_for(lambda: "the client is gone" in noted(server))
+        wait_for(lambda: "answered no ping" in server.log)
 
 
 def test_a_view_that_fetches_nothing_of_its_channels_is_closed(

@@ -12,14 +12,17 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import gevent.monkey
 
 from ws4redis import flood
+from ws4redis.exceptions import BusError
 from ws4redis.loop.connection import Connection, Phase
 from ws4redis.wire.close import CloseCode
 from ws4redis.wire.outgoing import PLAIN, Encoding, Outgoing, get_encoding
+
+Result = TypeVar("Result")
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 
@@ -54,15 +57,24 @@ class Signal(Protocol):
     def wait(self, timeout: float | None = None) -> bool: ...
 
 
+class Loop(Protocol):
+    """The part of the runner that is needed here."""
+
+    def make_signal(self) -> Signal: ...
+    def post(self, function: Callable[..., object], *args: Any) -> None: ...
+    def call(self, function: Callable[[], Result]) -> Result: ...
+    def wait_flushed(self, connection: Connection) -> None: ...
+
+
 class Pull:
-    """What waits for one fetcher.
+    """What waits for one fetcher, and the way back to the client.
 
     Args:
-        signal: Wakes the fetcher.
-        post: Runs something on the hub, soon.
+        loop: The loop of this process.
         encoding: The form in which the client wants its messages.
         limit: Bytes of the client that may wait before nothing more is read from it, and of
-            channels before the websocket is closed.
+            channels before the websocket is closed. Of what is sent, half as many wait for the
+            client before the sender does.
     """
 
     encoding: Encoding = PLAIN
@@ -70,14 +82,16 @@ class Pull:
     __slots__ = (
         "_descriptor",
         "_forms",
+        "_handed",
         "_is_paused",
         "_is_released",
         "_limit",
         "_lock",
+        "_loop",
         "_of_channels",
         "_of_client",
-        "_post",
         "_signal",
+        "_unsent",
         "_waiting",
         "close_code",
         "close_reason",
@@ -86,8 +100,7 @@ class Pull:
 
     def __init__(
         self,
-        signal: Signal,
-        post: Callable[..., object],
+        loop: Loop,
         encoding: Encoding,
         limit: int,
     ) -> None:
@@ -95,8 +108,8 @@ class Pull:
         self.close_code: int | None = None
         """Why the websocket ended; None while it is open."""
         self.close_reason = ""
-        self._signal = signal
-        self._post = post
+        self._loop = loop
+        self._signal = loop.make_signal()
         deflate = encoding.deflate
         self._forms = get_encoding(False, deflate), get_encoding(True, deflate)
         """Of text and of binary."""
@@ -106,6 +119,8 @@ class Pull:
         self._lock = _allocate_lock()
         self._of_client = self._of_channels = 0
         """Bytes that wait; changed by several threads."""
+        self._unsent = self._handed = 0
+        """Bytes on their way to the client, as far as is known, and those its connection has."""
         self._is_paused = False
         self._descriptor: int | None = None
         self._is_released = False
@@ -190,12 +205,18 @@ class Pull:
         return True
 
     def send(self, payload: bytes, *, is_binary: bool) -> None:
-        """Send a message to the client, unless it is gone."""
-        self._post(self._send, Outgoing(payload).frame(self._forms[is_binary]))
+        """Send a message to the client, unless it is gone; wait while it has too much to take."""
+        frame = Outgoing(payload).frame(self._forms[is_binary])
+        size = len(frame) + MESSAGE_COST
+        while not self._reserve(size):
+            # Where the loop has stopped, no websocket is open.
+            with contextlib.suppress(BusError):
+                self._loop.call(self._flush)
+        self._loop.post(self._send, frame, size)
 
     def close(self, code: int, reason: str) -> None:
         """End the websocket, after all that was sent."""
-        self._post(self._close, code, reason)
+        self._loop.post(self._close, code, reason)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable while messages wait, and at the end.
@@ -269,7 +290,7 @@ class Pull:
         if self._descriptor is not None and not self._is_ready():
             self._mark()
         if self._is_paused and self._has_room():
-            self._post(self._resume)
+            self._loop.post(self._resume)
         return message
 
     def _mark(self) -> None:
@@ -282,9 +303,26 @@ class Pull:
             if self._is_ready():
                 os.eventfd_write(self._descriptor, 1)
 
-    def _send(self, frame: bytes) -> None:
+    def _reserve(self, size: int) -> bool:
+        """Return whether a message may be sent now; one of any size may if nothing waits."""
+        with self._lock:
+            has_room = not self._unsent or self._unsent + size <= self._limit // 2
+            if has_room:
+                self._unsent += size
+        return has_room or self.is_closed
+
+    def _send(self, frame: bytes, size: int) -> None:
+        self._handed += size
         if self.connection is not None:
             self.connection.send(frame)
+
+    def _flush(self) -> None:
+        """Wait until the client has taken what was sent, and let others run."""
+        if self.connection is not None:
+            self._loop.wait_flushed(self.connection)
+        with self._lock:
+            self._unsent -= self._handed
+        self._handed = 0
 
     def _close(self, code: int, reason: str) -> None:
         if self.connection is not None and self.connection.phase is Phase.OPEN:

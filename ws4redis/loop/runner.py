@@ -206,6 +206,12 @@ class Runner:
             self.dispatcher.join(channel, receiver)
         self._start_all(dict.fromkeys(channels), lambda channel, start: None)
 
+    def wait_flushed(self, connection: Connection) -> None:
+        """Let others run, and wait until a client has taken what it was sent; runs on the hub."""
+        flushed = GreenSignal()
+        self._hub.loop.run_callback(connection.when_flushed, flushed.set)
+        flushed.wait()
+
     def enter(self, address: str) -> Place:
         """Count a websocket that is about to open; runs on the hub. See ``Admission.enter``."""
         return self.registry.admission.enter(address)

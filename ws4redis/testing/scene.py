@@ -24,6 +24,7 @@ from ws4redis.conf import Settings, get_settings
 from ws4redis.endpoint import Endpoint
 from ws4redis.exceptions import BusError, ConnectionClosed
 from ws4redis.loop.admission import Identity
+from ws4redis.loop.connection import Connection
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.fanout import Fanout
 from ws4redis.loop.pull import Signal
@@ -362,6 +363,9 @@ class _Runner(Runner):
         self, function: Callable[..., Result], *args: Any, timeout: float | None = None
     ) -> Result:
         return function(*args)
+
+    def wait_flushed(self, connection: Connection) -> None:
+        """Do nothing: what the other end has not received is no concern of a test."""
 
     def make_signal(self) -> Signal:
         return _Signal(self._scene)

@@ -20,7 +20,7 @@ class LoopLine(Pull):
     __slots__ = ("_followed", "_runner")
 
     def __init__(self, runner: Runner, encoding: Encoding) -> None:
-        super().__init__(runner.make_signal(), runner.post, encoding, runner.options.outbox_size)
+        super().__init__(runner, encoding, runner.options.outbox_size)
         self._runner = runner
         self._followed: set[bytes] = set()
 

@@ -28,25 +28,52 @@ class Spy:
         self.paused = False
         self.closed: tuple[int, str] | None = None
         self.handler: Any = None
+        self.sent: list[bytes] = []
 
-    def pause(self) -> None:
+    def hush(self) -> None:
+        """Beat no more."""
+
+    def pause(self, who: object) -> None:
         self.paused = True
 
-    def resume(self) -> None:
+    def resume(self, who: object) -> None:
         self.paused = False
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(data)
 
     def close(self, code: int, reason: str) -> None:
         self.closed = code, reason
         self.handler.on_close(code, reason)
 
 
-def at_once(function: Callable[..., object], *args: Any) -> None:
-    function(*args)
+class AtOnce:
+    """A loop that runs everything where it is called, and counts how often a client took all."""
+
+    def __init__(self) -> None:
+        self.flushed = 0
+
+    def make_signal(self) -> threading.Event:
+        return threading.Event()
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        return function()
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        function(*args)
+
+    def wait_flushed(self, connection: Any) -> None:
+        self.flushed += 1
 
 
 @pytest.fixture
-def pull() -> Pull:
-    made = Pull(threading.Event(), at_once, PLAIN, LIMIT)
+def loop() -> AtOnce:
+    return AtOnce()
+
+
+@pytest.fixture
+def pull(loop: AtOnce) -> Pull:
+    made = Pull(loop, PLAIN, LIMIT)
     connection: Any = Spy()
     connection.handler = made
     made.on_open(connection)
@@ -98,7 +125,7 @@ def test_a_client_is_read_from_as_long_as_there_is_room(pull: Pull, size: int, c
 def test_a_fetcher_that_was_faster_than_the_pause_is_seen(pull: Pull) -> None:
     spy = connection(pull)
 
-    def pause() -> None:
+    def pause(who: object) -> None:
         # In another thread all is fetched now, before anybody knows of the pause.
         spy.paused = True
         pull._is_paused = False
@@ -124,6 +151,30 @@ def test_channels_close_what_is_not_fetched_and_a_client_does_not(
     assert "WS4REDIS_OUTBOX_SIZE" in caplog.text
     # What had come is there still.
     assert sum(1 for _ in iter(pull.fetch, None)) == 11
+
+
+def test_who_sends_waits_before_too_much_waits_for_the_client(pull: Pull, loop: AtOnce) -> None:
+    size = LIMIT // 4 - MESSAGE_COST - 100
+    for flushed in (0, 0, 1, 1, 2):
+        pull.send(b"x" * size, is_binary=True)
+        assert loop.flushed == flushed
+    assert len(connection(pull).sent) == 5
+
+
+def test_a_message_of_any_size_is_sent_when_nothing_else_waits(pull: Pull, loop: AtOnce) -> None:
+    pull.send(b"x" * 3 * LIMIT, is_binary=True)
+    assert loop.flushed == 0
+    pull.send(b"x", is_binary=True)
+    pull.send(b"x" * 3 * LIMIT, is_binary=True)
+    assert loop.flushed == 2
+    assert len(connection(pull).sent) == 3
+
+
+def test_who_sends_waits_for_nobody_who_is_gone(pull: Pull, loop: AtOnce) -> None:
+    pull.on_close(1006, "")
+    for _ in range(3):
+        pull.send(b"x" * LIMIT, is_binary=True)
+    assert loop.flushed == 0
 
 
 def test_the_descriptor_tells_whether_there_is_something(pull: Pull) -> None:
