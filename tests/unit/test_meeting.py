@@ -18,7 +18,7 @@ from ws4redis.metrics import Metrics
 from ws4redis.views.meeting import Acceptance, Answer, Meeting
 from ws4redis.views.running import Views
 
-ANSWER = Answer("403 Forbidden", [], b"")
+ANSWER = Answer(403, "Forbidden", [], b"")
 
 
 def no_redis() -> Link:
@@ -36,7 +36,7 @@ def runner() -> Iterator[Runner]:
 def test_the_first_decision_counts(runner: Runner) -> None:
     meeting = Meeting(runner)
     assert meeting.decide(ANSWER)
-    assert not meeting.decide(Answer("200 OK", [], b""))
+    assert not meeting.decide(Answer(200, "OK", [], b""))
     assert meeting.wait(PATIENCE) is ANSWER
 
 
