@@ -149,11 +149,19 @@ def _views() -> Iterator[CheckMessage]:
         yield from check_resolver(resolver)
         yield from _shadowed(resolver)
     except (ImportError, ImproperlyConfigured) as error:
+        if isinstance(error, ImportError) and not _lies_above(error.name, urlconf):
+            # It is there, but something that it needs is not: its traceback tells the place.
+            raise
         yield Error(
             f"WEBSOCKET_URLCONF {urlconf!r} can't be used: {error}",
             hint="Name a module with urlpatterns, such as 'mysite.websocket_urls'.",
             id="ws4redis.E047",
         )
+
+
+def _lies_above(name: str | None, module: str) -> bool:
+    """Return whether a name is that of a module or of a package around it."""
+    return f"{module}.".startswith(f"{name}.")
 
 
 def _shadowed(resolver: URLResolver) -> Iterator[CheckMessage]:

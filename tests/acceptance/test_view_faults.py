@@ -103,7 +103,8 @@ def test_what_a_view_does_not_receive_waits_at_the_client(server: Server) -> Non
         came = b""
         # Pings may come before it.
         while bytes([0x81, len(answer)]) + answer not in came:
-            assert (data := client.recv(65536)), f"Only {came!r} came."
+            data = client.recv(65536)
+            assert data, f"Only {came!r} came."
             came += data
 
 

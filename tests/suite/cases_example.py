@@ -21,7 +21,7 @@ class RoomsTest(WebSocketTestMixin, TestCase):
 
     def test_strangers_stay_outside(self):
         response = self.client.assert_refused("/rooms/", 403)
-        self.assertContains(response, "Log in", status_code=403)
+        self.assertContains(response, "no redirect", status_code=403)
 
     def test_all_who_chat_hear_each_other(self):
         one = self.client.connect("/chat/")

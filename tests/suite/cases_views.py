@@ -59,7 +59,7 @@ class ViewTest(NoNonsense, TestCase):
         with self.assertRaises(HandshakeRefused) as refused:
             self.client.connect("/rooms/")
         self.assertEqual(refused.exception.response.status_code, 403)
-        self.assertIn(b"Log in", refused.exception.response.content)
+        self.assertIn(b"no redirect", refused.exception.response.content)
         self.client.assert_refused("/deny/", 404)
         self.client.assert_refused("/nowhere/", 404)
         self.client.assert_refused("/echo/", 403, headers={"Origin": "http://evil.example"})
