@@ -29,7 +29,7 @@ def refusal(error: Exception | HookTimeout) -> HandshakeError:
     if isinstance(error, BusError):
         return HandshakeError(503, "Try again later.", (("Retry-After", "2"),), str(error))
     if isinstance(error, HookTimeout):
-        detail = "A hook of the site took longer than WS4REDIS_HOOK_TIMEOUT."
+        detail = "A hook or a view of the site took longer than WS4REDIS_HOOK_TIMEOUT."
         return HandshakeError(503, "Try again later.", (("Retry-After", "2"),), detail)
     if isinstance(error, TransportError):
         return HandshakeError(500, "Websockets are not possible here.", detail=str(error))

@@ -107,7 +107,6 @@ class Websocket:
         self._request = request
         self._upgrade = upgrade
         self._line: Line | None = None
-        self._is_refused = False
         self.subprotocols = subprotocols
         """What the client offers."""
         self.usual_subprotocol: str | None = None
@@ -179,8 +178,6 @@ class Websocket:
                 f"The client does not offer the subprotocol {subprotocol!r}, but "
                 f"{', '.join(self.subprotocols) or 'none'}."
             )
-        if self._is_refused:
-            raise ConnectionClosed("The view has answered already.")
         self.subprotocol = subprotocol or self.usual_subprotocol
         try:
             self._line = self._upgrade.accept(self._request, self.subprotocol, headers or {})
@@ -310,10 +307,6 @@ class Websocket:
         from ws4redis.redis_store import RedisMessage
 
         return self._open_line().publish(channel, RedisMessage(message))
-
-    def refuse(self) -> None:
-        """Open it no more: another answer was given."""
-        self._is_refused = True
 
     @property
     def _is_closed(self) -> bool:
