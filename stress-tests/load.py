@@ -93,6 +93,10 @@ class Load:
         """Let each client send a text once in an interval; 0 stops it."""
         return self._ask(f"heartbeat {interval_ms} {text}")
 
+    def look(self) -> Answer:
+        """Return what came so far."""
+        return self._ask("wait 0 0")
+
     def reset(self) -> Answer:
         """Count messages from zero."""
         return self._ask("reset")

@@ -40,10 +40,30 @@ def _uwsgi(port: int, redis_path: Path) -> list[str]:
     ]
 
 
+def _serve_patched(port: int, redis_path: Path) -> list[str]:
+    return [*_serve(port, redis_path), "--monkey-patch"]
+
+
+def _uwsgi_patched(port: int, redis_path: Path) -> list[str]:
+    return [*_uwsgi(port, redis_path), "--gevent-early-monkey-patch"]
+
+
+def _codec(port: int, redis_path: Path) -> list[str]:
+    return [sys.executable, str(HERE / "echo_server.py"), str(port)]
+
+
 SERVERS: dict[str, Contender] = {
     "floor": Contender(title="a C program with one send() for each delivery", command=_floor),
     "serve": Contender(title="manage.py ws4redis serve", command=_serve),
     "uwsgi": Contender(title="ws4redis in uWSGI with gevent", command=_uwsgi),
+    "serve-patched": Contender(title="ws4redis serve --monkey-patch", command=_serve_patched),
+    "uwsgi-patched": Contender(title="ws4redis in patched uWSGI", command=_uwsgi_patched),
+    "codec": Contender(
+        title="an echo on the engine itself",
+        command=_codec,
+        environment={"DJANGO_SETTINGS_MODULE": "conformance_settings"},
+        address="/echo/",
+    ),
     **PEERS,
 }
 

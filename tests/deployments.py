@@ -126,7 +126,7 @@ class Site(AbstractContextManager["Site"]):
 
 def commands(site: Site) -> list[Command]:
     """Return the commands to start; the one that holds the websockets is the first."""
-    return KINDS[site.kind](site)
+    return (KINDS | PATCHED_KINDS)[site.kind](site)
 
 
 def _python(*arguments: str) -> Callable[[Site], list[Command]]:
@@ -335,6 +335,13 @@ KINDS: dict[str, Callable[[Site], list[Command]]] = {
     "gunicorn-sync": _gunicorn("sync"),
 }
 """How to start each kind."""
+
+PATCHED_KINDS: dict[str, Callable[[Site], list[Command]]] = {
+    "serve-patched": _python(
+        *["-m", "django", "ws4redis", "serve", "--bind", "{}", "--monkey-patch"]
+    ),
+}
+"""For what runs code of the site; all else is as without the patch."""
 
 DJANGO_SETTINGS: dict[str, dict[str, Any]] = {
     "nginx-tls": {"SECURE_PROXY_SSL_HEADER": ["HTTP_X_FORWARDED_PROTO", "https"]},

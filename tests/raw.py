@@ -60,7 +60,8 @@ class RawClient:
             answer = b""
             while not _is_complete(answer) and (data := asking.recv(65536)):
                 answer += data
-        return answer.decode()
+        # Frames may follow a 101 at once.
+        return answer.decode(errors="replace")
 
     @staticmethod
     def frame(payload: bytes, opcode: int = 1) -> bytes:

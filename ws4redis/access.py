@@ -72,7 +72,7 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     """
     # Django would read the address by the charset that a client names for a body there is not.
     request = WSGIRequest({**environ, "CONTENT_TYPE": ""})
-    _check_origin(request, settings)
+    check_origin(request, settings)
     try:
         since = _since(request, settings)
         _identify(request, settings)
@@ -117,7 +117,12 @@ def _positions(request: WSGIRequest) -> Iterator[tuple[str, Position]]:
             yield channel, position
 
 
-def _check_origin(request: WSGIRequest, settings: Settings) -> None:
+def check_origin(request: WSGIRequest, settings: Settings) -> None:
+    """Refuse a page of another site.
+
+    Raises:
+        HandshakeError: The origin may not open websockets here.
+    """
     origin = request.META.get("HTTP_ORIGIN")
     if origin is None or _is_good_origin(request, origin, settings):
         return

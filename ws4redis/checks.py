@@ -1,13 +1,16 @@
 """System checks: what is wrong with the settings, and what will not work as one might expect.
 
-* ``ws4redis.E001`` – a setting that does not exist; ``E002`` to ``E038`` – a wrong value, one id
+* ``ws4redis.E001`` – a setting that does not exist; ``E002`` to ``E046`` – a wrong value, one id
   for each setting (see the reference of settings).
+* ``ws4redis.E047`` – ``WEBSOCKET_URLCONF`` can't be imported, or has no ``urlpatterns``. What
+  Django's own checks say of URLs, they say of its ``urlpatterns``, too.
 * ``ws4redis.W001`` – the ``runserver`` command of another app wins.
 * ``ws4redis.W002`` – sessions in signed cookies: the session audience addresses nobody.
 * ``ws4redis.W003`` – deployment: every client may read and write every channel.
 * ``ws4redis.W004`` – ``WEBSOCKET_URL`` lies where static or uploaded files are served.
 * ``ws4redis.W005`` – the subscriber needs a thread and a link to Redis for each websocket.
 * ``ws4redis.W006`` – no channel has a history, so ``PositionsMiddleware`` does nothing.
+* ``ws4redis.W007`` – a websocket view takes the addresses of all facilities.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
+from django.core.checks.urls import check_resolver
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import Resolver404, URLResolver, get_resolver
 
 from ws4redis import conf
 from ws4redis.subscriber import RedisSubscriber
@@ -39,7 +45,14 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 def check_project(**_: Any) -> list[CheckMessage]:
     """Name what in the project keeps a part of ws4redis from working."""
-    return [*_runserver(), *_sessions(), *_addresses(), *_subscriber(), *_positions()]
+    return [
+        *_runserver(),
+        *_sessions(),
+        *_addresses(),
+        *_subscriber(),
+        *_positions(),
+        *_views(),
+    ]
 
 
 def check_deployment(**_: Any) -> list[CheckMessage]:
@@ -125,3 +138,41 @@ def _positions() -> Iterator[CheckMessage]:
             hint="Name the facilities of your pages in WS4REDIS_HISTORY.",
             id="ws4redis.W006",
         )
+
+
+def _views() -> Iterator[CheckMessage]:
+    urlconf = conf.read_values().get("WEBSOCKET_URLCONF")
+    if not urlconf or not isinstance(urlconf, str):
+        return
+    resolver = get_resolver(urlconf)
+    try:
+        yield from check_resolver(resolver)
+        yield from _shadowed(resolver)
+    except (ImportError, ImproperlyConfigured) as error:
+        if isinstance(error, ImportError) and not _lies_above(error.name, urlconf):
+            # It is there, but something that it needs is not: its traceback tells the place.
+            raise
+        yield Error(
+            f"WEBSOCKET_URLCONF {urlconf!r} can't be used: {error}",
+            hint="Name a module with urlpatterns, such as 'mysite.websocket_urls'.",
+            id="ws4redis.E047",
+        )
+
+
+def _lies_above(name: str | None, module: str) -> bool:
+    """Return whether a name is that of a module or of a package around it."""
+    return f"{module}.".startswith(f"{name}.")
+
+
+def _shadowed(resolver: URLResolver) -> Iterator[CheckMessage]:
+    address = str(conf.read_values().get("WEBSOCKET_URL", "/ws/"))
+    try:
+        match = resolver.resolve(f"{address}any-facility")
+    except Resolver404:
+        return
+    yield CheckWarning(
+        f"The websocket view of {match.route!r} takes the addresses of facilities, which are below "
+        f"WEBSOCKET_URL {address!r}.",
+        hint="Give one of them another path, unless you use views only.",
+        id="ws4redis.W007",
+    )

@@ -1,6 +1,6 @@
 """All settings in one typed object; the only module that reads ``django.conf.settings``.
 
-A field ``name`` is the Django setting ``WS4REDIS_NAME``; ``WEBSOCKET_URL`` is the one exception.
+A field ``name`` is the Django setting ``WS4REDIS_NAME``, or ``WEBSOCKET_NAME`` if it begins so.
 Every field carries the id of the system check that names a wrong value.
 """
 
@@ -28,9 +28,21 @@ Validator = Callable[[Any], str | None]
 """Returns what is wrong with a value, as the end of the sentence ``SETTING …``; None if nothing."""
 
 PREFIX = "WS4REDIS_"
+OLD_PREFIX = "WEBSOCKET_"
+"""That of the addresses, as django-websocket-redis and django-websocket call them."""
 FORWARDED_HEADERS = ("X-Forwarded-For", "Forwarded")
 OVER_RATE = ("close", "drop")
 UNKNOWN_ID = "ws4redis.E001"
+JWT_KEYS = {
+    "key": (str, bytes),
+    "algorithms": (list, tuple),
+    "claim": (str,),
+    "field": (str,),
+    "audience": (str, list, tuple),
+    "issuer": (str, list, tuple),
+    "leeway": (int, float),
+}
+"""What ``WS4REDIS_JWT`` may hold, and of which types."""
 
 
 def _number(
@@ -127,8 +139,54 @@ def _websocket_url(value: Any) -> str | None:
     return f"must be a path that starts and ends with a slash, such as '/ws/', got {value!r}."
 
 
+def _server(value: Any) -> str | None:
+    if isinstance(value, str) and "/" not in value:
+        return None
+    return f"must be a host such as 'ws.example.com:8001', without a scheme, got {value!r}."
+
+
+def _redirect_status(value: Any) -> str | None:
+    return None if value in (None, 401, 403) else f"must be 401, 403 or None, got {value!r}."
+
+
 def _callback(value: Any) -> str | None:
     return _imported(value, optional=True)[1]
+
+
+def _token_auth(value: Any) -> str | None:
+    methods = value if isinstance(value, (list, tuple)) else [value]
+    if not methods:
+        return "must name a method at least."
+    return next((wrong for one in methods if (wrong := _imported(one, optional=False)[1])), None)
+
+
+def _jwt(value: Any) -> str | None:
+    if not isinstance(value, Mapping):
+        return f"must be a dictionary, got {value!r}."
+    for name, item in value.items():
+        if name not in JWT_KEYS:
+            return f"must hold nothing but {', '.join(JWT_KEYS)}, got {name!r}."
+        if not isinstance(item, JWT_KEYS[name]) or (item != 0 and not item):
+            # What it holds may be the key.
+            return f"holds a value of {name!r} that is empty or has a wrong type."
+    return _algorithms(value.get("algorithms", ["HS256"]))
+
+
+def _algorithms(names: Any) -> str | None:
+    if any(not isinstance(name, str) or name.lower() == "none" for name in names):
+        return f"must name algorithms that sign, got {names!r}."
+    # Who knows the public key of one kind could sign with it by the other.
+    if len({name.startswith("HS") for name in names}) > 1:
+        return f"must not mix algorithms of shared and of public keys, got {names!r}."
+    return None
+
+
+def _route_prefix(value: Any) -> str | None:
+    return None if isinstance(value, str) else f"must be a text, got {value!r}."
+
+
+def _flag_or_none(value: Any) -> str | None:
+    return None if value is None else _flag(value)
 
 
 def _class(value: Any) -> str | None:
@@ -189,6 +247,13 @@ class Settings:
     websocket_url: str = setting("/ws/", "E002", _websocket_url)
     """Path below which websockets are served; what follows it is the facility."""
 
+    websocket_urlconf: str | None = setting(None, "E039", _text)
+    """The module whose ``urlpatterns`` lead to websocket views. None: there are none."""
+
+    websocket_server: str = setting("", "E040", _server)
+    """Host, and port if it is not that of the scheme, where websocket views are served, for
+    ``{% websocket_url %}``. Empty: where the request has come to."""
+
     connection: dict[str, Any] | str = setting({}, "E003", _connection)
     """Where Redis is: a URL (``redis://``, ``rediss://`` or ``unix://``), or a dictionary with
     ``host``, ``port``, ``db``, ``username``, ``password``, ``unix_socket_path``, ``ssl`` and what
@@ -233,6 +298,33 @@ class Settings:
     """Seconds that a new websocket waits for these threads and hooks; then it gets a 503. None: for
     ever. It counts where the loop runs on the hub of its server (``serve``, uWSGI and gunicorn with
     gevent); other servers have threads of their own for requests, and options for their time."""
+
+    view_threads: int = setting(100, "E041", _number(1, whole=True))
+    """Threads of a process in which websocket views run, one for each; another view gets a 503. In
+    a process that is monkey-patched each has a greenlet, and there may be any number."""
+
+    redirect_status: int | None = setting(403, "E042", _redirect_status)
+    """Status with which a view's redirect is answered, such as that of ``@login_required`` to the
+    login page, as no websocket follows it: 401, 403, or None for the redirect itself."""
+
+    token_auth: Any = setting("ws4redis.tokens.tickets.authenticate", "E043", _token_auth)
+    """A function ``(token)``, or its dotted path, that returns the user of a token, or None if it
+    is not valid; or a list of them, of which the first one that knows a token counts. There are
+    those of ``ws4redis.tokens.tickets``, ``ws4redis.tokens.rest_framework`` and
+    ``ws4redis.tokens.jwt``."""
+
+    jwt: dict[str, Any] = setting({}, "E044", _jwt)
+    """How ``ws4redis.tokens.jwt`` reads its tokens: ``key`` (``SECRET_KEY`` by default; the public
+    one of asymmetric algorithms), ``algorithms`` (``['HS256']``), ``claim`` that names the user
+    (``'user_id'``) by which ``field`` of its model (``'pk'``), ``audience`` and ``issuer`` (not
+    looked at), and ``leeway`` in seconds (0). Name only what deviates."""
+
+    handler_prefix: str = setting("", "E045", _route_prefix)
+    """The path below which the routes of websocket handlers lie, such as ``'live'``."""
+
+    handler_append_slash: bool | None = setting(None, "E046", _flag_or_none)
+    """Whether the routes of websocket handlers get a slash at their end. None: as Django's
+    ``APPEND_SLASH`` says."""
 
     refuse_unresolved: bool = setting(False, "E014", _flag)
     """What happens if a client asks for a channel that it can't have, such as ``subscribe-user``
@@ -365,7 +457,8 @@ def all_fields() -> tuple[dataclasses.Field[Any], ...]:
 
 def django_name(item: dataclasses.Field[Any]) -> str:
     """Return the Django setting that a field of ``Settings`` stands for."""
-    return "WEBSOCKET_URL" if item.name == "websocket_url" else PREFIX + item.name.upper()
+    name = item.name.upper()
+    return name if name.startswith(OLD_PREFIX) else PREFIX + name
 
 
 def find_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -383,7 +476,7 @@ def read_values() -> dict[str, Any]:
     return {
         name: getattr(django_settings, name)
         for name in dir(django_settings)
-        if name.startswith(PREFIX) or name == "WEBSOCKET_URL"
+        if name.startswith((PREFIX, OLD_PREFIX))
     }
 
 
@@ -402,6 +495,24 @@ def get_histories() -> history.Histories:
     """Return which of the site's channels have a history; follows ``override_settings``."""
     settings = get_settings()
     return history.Histories(settings.namespace, history.rules(settings.history))
+
+
+def load_token_methods() -> list[Callable[[str], Any]]:
+    """Return the functions of ``WS4REDIS_TOKEN_AUTH``."""
+    value = get_settings().token_auth
+    return [load_callable(one) for one in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def jwt_options() -> dict[str, Any]:
+    """Return ``WS4REDIS_JWT`` with its defaults."""
+    defaults = {"algorithms": ["HS256"], "claim": "user_id", "field": "pk", "leeway": 0}
+    return {"key": django_settings.SECRET_KEY, **defaults, **get_settings().jwt}
+
+
+def appends_slash() -> bool:
+    """Return whether the routes of handlers end with a slash."""
+    chosen = get_settings().handler_append_slash
+    return bool(django_settings.APPEND_SLASH if chosen is None else chosen)
 
 
 def load_callable(value: Any) -> Any:
@@ -450,7 +561,7 @@ def _parsed(value: dict[str, Any] | str) -> dict[str, Any]:
 
 
 def _forget_settings(*, setting: str, **_: Any) -> None:
-    if setting.startswith(PREFIX) or setting == "WEBSOCKET_URL":
+    if setting.startswith((PREFIX, OLD_PREFIX)):
         get_settings.cache_clear()
         get_histories.cache_clear()
 

@@ -9,10 +9,9 @@ import io
 import logging
 import re
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 from wsgiref.util import is_hop_by_hop
@@ -20,8 +19,9 @@ from wsgiref.util import is_hop_by_hop
 from django.db import close_old_connections
 
 from ws4redis import access, flood
+from ws4redis.answers import OPENED, REFUSED_HEADER, logged, refusal, refuse
 from ws4redis.conf import Settings, load_callable
-from ws4redis.exceptions import BusError, HandshakeError, HookTimeout, TransportError
+from ws4redis.exceptions import HandshakeError, HookTimeout
 from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_source, overrides
 from ws4redis.loop.admission import Place
 from ws4redis.loop.connection import Handler
@@ -42,18 +42,9 @@ from ws4redis.wire.outgoing import Form, get_encoding
 logger = flood.clients.guard(logging.getLogger(__name__))
 
 _HISTORY = ("send_persisted_messages", "send_persited_messages")
-OPENED = "Opened '%(path)s' for %(client)s"
-REFUSED = "Refused '%(path)s' for %(client)s with %(status)d: %(reason)s"
-REASON_SHOWN = 500
-"""Characters of a reason in the log; some name the way out."""
-
 OK, NO_CONTENT = "200 OK", "204 No Content"
 # PEP 3333 leaves hop-by-hop headers, such as Upgrade, to the server.
 _STREAM_HEADERS = [header for header in sse.HEADERS if not is_hop_by_hop(header[0])]
-
-REFUSED_HEADER = "X-WS4Redis-Refused"
-"""On an open websocket: the channels it asked for and did not get. On a refusal: ``handshake``,
-which tells the loop's own answer from that of a proxy or of Django."""
 
 
 class LoopClient:
@@ -151,7 +142,7 @@ class Endpoint:
         except (Exception, HookTimeout) as error:
             self._metrics.event("connections.refused")
             # Without a name: this frame, which the failure knows, must not know it.
-            return _refuse(environ, start_response, _logged(_refusal(error), request))
+            return refuse(environ, start_response, logged(logger, refusal(error), request))
         if is_open:
             logger.info(OPENED, request, extra=request)
         return []
@@ -264,7 +255,7 @@ class Endpoint:
             return self._join_another(visitor, environ, command, held)
         except (Exception, HookTimeout) as error:
             self._metrics.event("connections.refused")
-            raise _logged(_refusal(error), request) from None
+            raise logged(logger, refusal(error), request) from None
 
     def _join_another(
         self, visitor: _Visitor, environ: Environ, command: v1.Subscribe, held: int
@@ -507,65 +498,3 @@ def _refused_header(grant: access.Grant) -> list[tuple[str, str]]:
         return []
     reasons = ", ".join(f"{name} ({reason})" for name, reason in grant.refused.items())
     return [(REFUSED_HEADER, reasons)]
-
-
-def _refusal(error: Exception | HookTimeout) -> HandshakeError:
-    """Return the HTTP answer for whatever went wrong; no foreign text gets into it."""
-    if isinstance(error, HandshakeError):
-        return error
-    if isinstance(error, BusError):
-        return HandshakeError(503, "Try again later.", (("Retry-After", "2"),), str(error))
-    if isinstance(error, HookTimeout):
-        detail = "A hook of the site took longer than WS4REDIS_HOOK_TIMEOUT."
-        return HandshakeError(503, "Try again later.", (("Retry-After", "2"),), detail)
-    if isinstance(error, TransportError):
-        return HandshakeError(500, "Websockets are not possible here.", detail=str(error))
-    internal = HandshakeError(500, "Internal error.")
-    internal.__cause__ = error
-    return internal
-
-
-def _logged(refusal: HandshakeError, request: dict[str, Any]) -> HandshakeError:
-    """Write one line and return the refusal; for what nobody expected, with its traceback."""
-    is_fault = refusal.status == 500
-    reason = flood.escaped(f"{refusal.message} {refusal.detail}".rstrip(), REASON_SHOWN)
-    details = request | {"status": refusal.status, "reason": reason}
-    level = logging.ERROR if is_fault else logging.WARNING
-    logger.log(
-        level, REFUSED, details, extra=details, exc_info=refusal.__cause__ if is_fault else None
-    )
-    return refusal
-
-
-def _refuse(
-    environ: Environ, start_response: StartResponse, refusal: HandshakeError
-) -> Iterable[bytes]:
-    extra = [header for header in refusal.headers if not is_hop_by_hop(header[0])]
-    marked = [(REFUSED_HEADER, "handshake"), *extra]
-    body = answer(start_response, refusal.status, refusal.message, marked)
-    # A proxy that awaits none would take it for the answer to its next request.
-    return [] if environ.get("REQUEST_METHOD") == "HEAD" else body
-
-
-def answer(
-    start_response: StartResponse, status: int, text: str, extra: Sequence[tuple[str, str]] = ()
-) -> Iterable[bytes]:
-    """Answer a request with a line of text that nobody keeps.
-
-    Args:
-        start_response: See PEP 3333.
-        status: The HTTP status code.
-        text: The line, without its end.
-        extra: Further headers.
-    """
-    body = f"{text}\n".encode()
-    start_response(
-        f"{status} {HTTPStatus(status).phrase}",
-        [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            *extra,
-        ],
-    )
-    return [body]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -24,10 +25,14 @@ MAX_CONNECTIONS = 2**16
 
 _lock = threading.Lock()
 _clients: dict[int, redis.Redis] = {}
+_stand_ins: list[redis.Redis] = []
+"""What tests put in their place; the last one counts."""
 
 
 def get_client() -> redis.Redis:
     """Return the client of this process; made at the first call, and anew after a fork."""
+    if _stand_ins:
+        return _stand_ins[-1]
     process = os.getpid()
     client = _clients.get(process)
     if client is None:
@@ -35,6 +40,16 @@ def get_client() -> redis.Redis:
             client = _clients.get(process) or _make()
             _clients[process] = client
     return client
+
+
+@contextmanager
+def replaced(client: redis.Redis) -> Iterator[None]:
+    """Let everything in this process use another client, as long as a test goes on."""
+    _stand_ins.append(client)
+    try:
+        yield
+    finally:
+        _stand_ins.remove(client)
 
 
 class bus_errors:

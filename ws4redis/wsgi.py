@@ -26,6 +26,8 @@ from ws4redis.metrics import Metrics
 from ws4redis.reauthorize import judge
 from ws4redis.redis_client import get_client
 from ws4redis.transports import Server, WSGIApplication, uwsgi
+from ws4redis.views.endpoint import ViewEndpoint, is_view
+from ws4redis.views.running import Views
 
 logger = logging.getLogger(__name__)
 
@@ -40,32 +42,64 @@ _lock = threading.Lock()
 _runners: dict[int, Runner] = {}
 
 
-def get_websocket_application() -> WSGIApplication:
+def get_websocket_application(views: Views | None = None) -> WSGIApplication:
     """Return the application that serves websockets and nothing else.
+
+    Args:
+        views: Where views run, if not as usual.
 
     Raises:
         TransportError: The server can't hold websockets as it was started.
     """
     _set_up()
     uwsgi.check_options()
-    return Endpoint(get_settings, get_client, get_runner, metrics)
+    facilities = Endpoint(get_settings, get_client, get_runner, metrics)
+    if get_settings().websocket_urlconf is None:
+        return facilities
+    own = ViewEndpoint(get_settings, get_runner, metrics, views)
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        endpoint = facilities if _is_facility(environ) else own
+        return endpoint(environ, start_response)
+
+    return application
 
 
-def get_application(django_application: WSGIApplication | None = None) -> WSGIApplication:
+get_wsgi_websocket_application = get_websocket_application
+"""As django-websocket calls it."""
+
+
+def get_application(
+    django_application: WSGIApplication | None = None, *, views: Views | None = None
+) -> WSGIApplication:
     """Return an application that serves websockets below ``WEBSOCKET_URL``, else Django.
 
     Args:
         django_application: What answers all other requests; a new Django handler if None.
+        views: Where views run, if not as usual.
     """
     _set_up()
     ordinary = django_application or WSGIHandler()
-    websocket = get_websocket_application()
+    websocket = get_websocket_application(views)
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
-        is_websocket = environ.get("PATH_INFO", "").startswith(get_settings().websocket_url)
+        is_websocket = _is_facility(environ) or _wants_view(environ)
         return (websocket if is_websocket else ordinary)(environ, start_response)
 
     return application
+
+
+def _is_facility(environ: dict[str, Any]) -> bool:
+    path = environ.get("PATH_INFO", "")
+    return path.startswith(get_settings().websocket_url) and not _wants_view(environ)
+
+
+def _wants_view(environ: dict[str, Any]) -> bool:
+    """Return whether a request asks for a view's websocket; its page may have the same path."""
+    urlconf = get_settings().websocket_urlconf
+    if urlconf is None or environ.get("HTTP_UPGRADE", "").lower() != "websocket":
+        return False
+    return is_view(environ.get("PATH_INFO", ""), urlconf)
 
 
 def _set_up() -> None:
@@ -92,6 +126,17 @@ def get_runner(server: Server) -> Runner:
         return _runners[process]
 
 
+def stop_runner() -> None:
+    """Stop the loop of this process, if there is one; ``get_runner`` then starts another.
+
+    Only tests need that, whose settings change.
+    """
+    with _lock:
+        runner = _runners.pop(os.getpid(), None)
+    if runner is not None:
+        runner.stop()
+
+
 def _stop_at_exit(runner: Runner, process: int) -> None:
     def stop() -> None:
         # A child that the site forked inherits this, but not the hub.
@@ -115,33 +160,43 @@ def _build(settings: Settings, mercy: float) -> Runner:
         # the threads where the loop, and hooks, talk to Redis.
         vars(redis.connection)["socket"] = socket
     flood.clients.limit = settings.log_rate
-    connection_class, options = redis_options(settings.connection)
+    connection_class, link_options = redis_options(settings.connection)
     return Runner(
-        Options(
-            heartbeat=settings.heartbeat.encode() if settings.heartbeat else None,
-            heartbeat_interval=settings.heartbeat_interval,
-            ping_interval=settings.ping_interval,
-            max_connections=settings.max_connections,
-            max_connections_per_address=settings.max_connections_per_address,
-            control=settings.namespace.control.encode(),
-            auth_sweep=settings.auth_sweep,
-            drain_time=min(settings.drain_time, mercy * MERCY_USED),
-            max_message_size=settings.max_message_size,
-            max_fragments=settings.max_fragments,
-            outbox_size=settings.outbox_size,
-            backlog_size=settings.backlog_size,
-            max_connections_per_user=settings.max_connections_per_user,
-            max_connections_per_session=settings.max_connections_per_session,
-            max_message_rate=settings.max_message_rate,
-            max_byte_rate=settings.max_byte_rate,
-            drop_over_rate=settings.over_rate == "drop",
-            expire=settings.expire or 0,
-            redis_timeout=settings.redis_timeout,
-            histories=get_histories(),
-            shown=settings.namespace.shown,
-            hook_threads=settings.hook_threads,
-        ),
-        lambda: open_link(connection_class, options, settings.redis_timeout),
+        options(settings, mercy),
+        lambda: open_link(connection_class, link_options, settings.redis_timeout),
         lambda identities: framed(partial(judge, identities)),
         metrics,
+    )
+
+
+def options(settings: Settings, mercy: float) -> Options:
+    """Return what a loop may consume.
+
+    Args:
+        settings: The settings of ws4redis.
+        mercy: Seconds that the server leaves to its process in the end.
+    """
+    return Options(
+        heartbeat=settings.heartbeat.encode() if settings.heartbeat else None,
+        heartbeat_interval=settings.heartbeat_interval,
+        ping_interval=settings.ping_interval,
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        control=settings.namespace.control.encode(),
+        auth_sweep=settings.auth_sweep,
+        drain_time=min(settings.drain_time, mercy * MERCY_USED),
+        max_message_size=settings.max_message_size,
+        max_fragments=settings.max_fragments,
+        outbox_size=settings.outbox_size,
+        backlog_size=settings.backlog_size,
+        max_connections_per_user=settings.max_connections_per_user,
+        max_connections_per_session=settings.max_connections_per_session,
+        max_message_rate=settings.max_message_rate,
+        max_byte_rate=settings.max_byte_rate,
+        drop_over_rate=settings.over_rate == "drop",
+        expire=settings.expire or 0,
+        redis_timeout=settings.redis_timeout,
+        histories=get_histories(),
+        shown=settings.namespace.shown,
+        hook_threads=settings.hook_threads,
     )

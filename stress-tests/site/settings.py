@@ -40,3 +40,6 @@ WS4REDIS_EXPIRE = int(os.environ.get("WS4REDIS_EXPIRE", "0"))
 # So that a benchmark can have channels of both kinds.
 WS4REDIS_HISTORY = {"kept": {}}
 WS4REDIS_HEARTBEAT = os.environ.get("WS4REDIS_HEARTBEAT") or None
+ROOT_URLCONF = "views_urls"
+WEBSOCKET_URLCONF = os.environ.get("WEBSOCKET_URLCONF")
+WS4REDIS_VIEW_THREADS = int(os.environ.get("WS4REDIS_VIEW_THREADS", "100"))

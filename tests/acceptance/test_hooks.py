@@ -14,7 +14,7 @@ from tests.hooks import SECRET
 from tests.raw import HANDSHAKE, RawClient
 from tests.servers import RedisServer, Server, serving
 
-KINDS = ("serve", "runserver", "uwsgi", "gunicorn-gevent", "gunicorn-sync")
+KINDS = ("serve", "serve-patched", "runserver", "uwsgi", "gunicorn-gevent", "gunicorn-sync")
 HOOKS = {
     "WS4REDIS_ALLOWED_CHANNELS": "tests.hooks.allowed_channels",
     "WS4REDIS_PROCESS_REQUEST": "tests.hooks.process_request",

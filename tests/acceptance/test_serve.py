@@ -536,9 +536,10 @@ class Systemd:
         self._socket.close()
 
 
+@pytest.mark.parametrize("more", [[], ["--monkey-patch"]], ids=["plain", "patched"])
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_systemd_hands_over_a_socket_and_is_told_what_happens(
-    tmp_path: Path, run: Path, redis_server: RedisServer, users: Any, workers: str
+    tmp_path: Path, run: Path, redis_server: RedisServer, users: Any, workers: str, more: list[str]
 ) -> None:
     systemd = Systemd(run)
     with socket.socket() as listener:
@@ -550,7 +551,7 @@ def test_systemd_hands_over_a_socket_and_is_told_what_happens(
             "import os, sys; "
             f"os.dup2({listener.fileno()}, 3); os.environ['LISTEN_PID'] = str(os.getpid()); "
             "os.execv(sys.executable, [sys.executable, '-m', 'django', 'ws4redis', 'serve', "
-            f"'--workers', '{workers}'])"
+            f"'--workers', '{workers}', *{more}])"
         )
         environment = {
             **os.environ,

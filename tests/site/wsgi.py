@@ -18,3 +18,10 @@ def application(environ, start_response):  # type: ignore[no-untyped-def]
     if environ.get("PATH_INFO").startswith(settings.WEBSOCKET_URL):
         return _websocket_app(environ, start_response)
     return _django_app(environ, start_response)
+
+
+if getattr(settings, "WEBSOCKET_URLCONF", None):
+    # Views lie anywhere.
+    from ws4redis.wsgi import get_application
+
+    application = get_application(_django_app)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
+import pytest
 from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
+from django.urls import clear_url_caches, path
 
 from ws4redis.checks import check_deployment, check_project, check_settings
+from ws4redis.views.samples import echo
 
 
 def found(messages: Any) -> dict[str, Any]:
@@ -73,3 +78,44 @@ def test_a_middleware_that_does_nothing_is_named() -> None:
         assert "ws4redis.W006" in found(check_project())
         with override_settings(WS4REDIS_HISTORY={"chat": {}}):
             assert "ws4redis.W006" not in found(check_project())
+
+
+@pytest.mark.parametrize(
+    ("urlconf", "words"),
+    [
+        ("tests.nowhere", "No module named 'tests.nowhere'"),
+        ("tests.waiting", "does not appear to have any patterns in it"),
+    ],
+)
+def test_a_urlconf_of_websockets_that_can_not_be_used_is_named(urlconf: str, words: str) -> None:
+    with override_settings(WEBSOCKET_URLCONF=urlconf):
+        (message,) = check_project()
+    assert message.id == "ws4redis.E047"
+    assert words in message.msg
+
+
+def urls_of(monkeypatch: pytest.MonkeyPatch, *patterns: Any) -> str:
+    module = ModuleType("own_websocket_urls")
+    vars(module)["urlpatterns"] = list(patterns)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    # Else it would be that of another test.
+    clear_url_caches()
+    return module.__name__
+
+
+def test_urls_of_websockets_are_checked_as_other_urls_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    urlconf = urls_of(monkeypatch, path("/chat/", echo))
+    with override_settings(WEBSOCKET_URLCONF=urlconf):
+        assert [message.id for message in check_project()] == ["urls.W002"]
+    with override_settings(WEBSOCKET_URLCONF="tests.websocket_urls"):
+        assert check_project() == []
+
+
+def test_a_view_that_takes_the_addresses_of_facilities_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    urlconf = urls_of(monkeypatch, path("ws/<slug:room>", echo))
+    with override_settings(WEBSOCKET_URLCONF=urlconf):
+        assert "ws4redis.W007" in found(check_project())
+    with override_settings(WEBSOCKET_URLCONF=urlconf, WEBSOCKET_URL="/facilities/"):
+        assert found(check_project()) == {}

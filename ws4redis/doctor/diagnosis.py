@@ -12,9 +12,9 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ws4redis.answers import REFUSED_HEADER
 from ws4redis.doctor.client import Answer, Target
 from ws4redis.doctor.report import Finding, Level
-from ws4redis.endpoint import REFUSED_HEADER
 
 CONNECTION = "connection"
 HANDSHAKE = "handshake"

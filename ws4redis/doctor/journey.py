@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ws4redis.answers import REFUSED_HEADER
 from ws4redis.conf import Settings
 from ws4redis.doctor import diagnosis
 from ws4redis.doctor.client import Cut, Target, Websocket
 from ws4redis.doctor.report import Finding, Level
-from ws4redis.endpoint import REFUSED_HEADER
 from ws4redis.exceptions import BusError
 from ws4redis.publisher import RedisPublisher
 from ws4redis.wire.close import CloseCode, encode_close

@@ -18,6 +18,7 @@ import logging
 import socket
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -122,6 +123,10 @@ class Connection(ABC):
     def beat(self) -> None:
         """Send the heartbeat."""
 
+    def hush(self) -> None:
+        """Send no heartbeats; to be called once it is open."""
+        self._registry.hush(self)
+
     @abstractmethod
     def _receive(self, data: bytes) -> None:
         """Take what the peer sent."""
@@ -145,6 +150,13 @@ class Connection(ABC):
         """
         if self.phase is _OPEN:
             self._write(data)
+
+    def when_flushed(self, callback: Callable[[], object]) -> None:
+        """Call something as soon as the socket has taken all that was sent, or is gone."""
+        if self._outbox is None:
+            callback()
+        else:
+            self._outbox.when_empty.append(callback)
 
     def _write(self, data: bytes) -> None:
         if self._outbox is not None:
@@ -264,7 +276,9 @@ class Connection(ABC):
             self._writer.stop()
             self._writer.close()
             self._registry.backlog.update(self, 0)
-        self._writer = self._outbox = None
+        outbox, self._writer, self._outbox = self._outbox, None, None
+        for callback in outbox.when_empty if outbox is not None else ():
+            callback()
 
     def _shut_if_over(self) -> None:
         """End our side of the connection once all is said and sent."""

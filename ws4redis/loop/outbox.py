@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 
 class Outbox:
@@ -12,13 +13,15 @@ class Outbox:
         limit: Bytes that may wait behind the first ones: a single message may be of any size.
     """
 
-    __slots__ = ("_bound", "_chunks", "_limit", "_size")
+    __slots__ = ("_bound", "_chunks", "_limit", "_size", "when_empty")
 
     def __init__(self, limit: int) -> None:
         self._chunks: deque[bytes] = deque()
         self._limit = limit
         self._bound = limit
         self._size = 0
+        self.when_empty: list[Callable[[], object]] = []
+        """To be called when nothing waits any more."""
 
     def __len__(self) -> int:
         return self._size

@@ -111,6 +111,10 @@ class Registry:
         connection.open(early)
         return connection
 
+    def hush(self, connection: Connection) -> None:
+        """Send no heartbeats to an open connection."""
+        self._beats.discard(connection, connection.turns[1])
+
     def closing(self, connection: Connection) -> None:
         """Stop to beat and ping a connection; drop it if it isn't gone in time."""
         ping, beat = connection.turns

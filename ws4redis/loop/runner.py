@@ -13,7 +13,7 @@ import concurrent.futures
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -26,10 +26,11 @@ import gevent.threadpool
 from ws4redis import flood
 from ws4redis.channels import without_secrets
 from ws4redis.exceptions import BusError, HookTimeout
+from ws4redis.history import Position
 from ws4redis.loop.admission import Identity, Place
 from ws4redis.loop.bus import Bus, Delivery, Link
 from ws4redis.loop.connection import Connection, Handler
-from ws4redis.loop.dispatcher import Dispatcher
+from ws4redis.loop.dispatcher import Dispatcher, Receiver
 from ws4redis.loop.drain import drain
 from ws4redis.loop.facility import Facility, Membership, Publisher
 from ws4redis.loop.fanout import Fanout
@@ -37,9 +38,11 @@ from ws4redis.loop.feed import Feed
 from ws4redis.loop.giveway import give_way
 from ws4redis.loop.joining import Start
 from ws4redis.loop.options import Options
+from ws4redis.loop.pull import Signal
 from ws4redis.loop.rate import Rates
 from ws4redis.loop.recovery import Recovery
 from ws4redis.loop.registry import TICK, Registry
+from ws4redis.loop.signal import GreenSignal
 from ws4redis.loop.sweep import Judge, Sweep
 from ws4redis.loop.uplink import Uplink
 from ws4redis.metrics import Metrics
@@ -84,6 +87,10 @@ class Runner:
         self.is_draining = False
         """Whether this process is about to end, and takes no websockets any more."""
         self._is_patched = gevent.monkey.is_module_patched("socket")
+        self._calls: set[concurrent.futures.Future[Any]] = set()
+        """Those of other threads that wait."""
+        self._is_gone = False
+        """Whether the loop's own thread has ended."""
 
     def start(self, *, own_thread: bool) -> None:
         """Begin, on the hub of the calling thread or in a daemon thread."""
@@ -101,6 +108,16 @@ class Runner:
         if not self._stopped.is_set():
             self.call(self._stop, code)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller is on the hub."""
+        return bool(_get_ident() == self._thread)
+
+    @property
+    def is_patched(self) -> bool:
+        """Whether this process is monkey-patched, so that code that may block runs in greenlets."""
+        return bool(self._is_patched)
+
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
         """Run something on the hub and return its result; may be called from any thread.
 
@@ -108,21 +125,36 @@ class Runner:
             BusError: The loop has stopped.
         """
         if self._stopped.is_set():
-            raise BusError("The websocket loop has stopped.")
+            raise _has_stopped()
         if _get_ident() == self._thread:
             return function(*args)
         future: concurrent.futures.Future[Result] = concurrent.futures.Future()
-        self._hub.loop.run_callback_threadsafe(gevent.spawn, _fulfil, future, function, args)
+        self._calls.add(future)
         try:
+            self._hub.loop.run_callback_threadsafe(gevent.spawn, _fulfil, future, function, args)
+            if self._is_gone:
+                raise _has_stopped()
             return future.result()
         finally:
+            self._calls.discard(future)
             # A failure knows this frame; if this frame knew it too, both would stay for a while,
             # with the sockets of the request.
             del future
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
-        """Run something that does not block on the hub, soon; may be called from any thread."""
-        self._hub.loop.run_callback_threadsafe(function, *args)
+        """Run something that does not block on the hub, soon; may be called from any thread.
+
+        From the hub itself it is run at once. What one thread posts keeps its order. After the end
+        nothing happens.
+        """
+        if _get_ident() == self._thread:
+            function(*args)
+        elif not self._stopped.is_set():
+            self._hub.loop.run_callback_threadsafe(function, *args)
+
+    def make_signal(self) -> Signal:
+        """Return what code that may block, such as a view, waits at for the hub."""
+        return GreenSignal() if self.is_patched else threading.Event()
 
     def offload(
         self, function: Callable[..., Result], *args: Any, timeout: float | None = None
@@ -160,6 +192,25 @@ class Runner:
         """
         self.bus.wait_connected(self.options.redis_timeout)
         return self._join(membership, publisher or self.uplink, persisted)
+
+    def follow(self, receiver: Receiver, channels: Sequence[bytes]) -> None:
+        """Let a receiver look at each message of channels; runs on the hub.
+
+        When it returns, they are live. Whatever happens, the receiver has to leave them in the end.
+
+        Raises:
+            BusError: Redis is away, or refuses.
+        """
+        self.bus.wait_connected(self.options.redis_timeout)
+        for channel in channels:
+            self.dispatcher.join(channel, receiver)
+        self._start_all(dict.fromkeys(channels), lambda channel, start: None)
+
+    def wait_flushed(self, connection: Connection) -> None:
+        """Let others run, and wait until a client has taken what it was sent; runs on the hub."""
+        flushed = GreenSignal()
+        self._hub.loop.run_callback(connection.when_flushed, flushed.set)
+        flushed.wait()
 
     def enter(self, address: str) -> Place:
         """Count a websocket that is about to open; runs on the hub. See ``Admission.enter``."""
@@ -253,6 +304,11 @@ class Runner:
         self._begin()
         ready.set()
         self._stopped.wait()
+        # Whoever comes later sees this; whoever came before is told, as nothing runs any more.
+        self._is_gone = True
+        for future in tuple(self._calls):
+            if not future.done():
+                future.set_exception(_has_stopped())
 
     def _begin(self) -> None:
         self._thread = _get_ident()
@@ -301,30 +357,40 @@ class Runner:
         return facility
 
     def _synchronize(self, facility: Facility, persisted: bool) -> None:
-        """Wait for the start of each channel, and so for its subscription."""
         membership = facility.membership
-        missing = set(membership.subscriptions)
+
+        def begin(channel: bytes, start: Start) -> None:
+            is_wanted = persisted or start.recovered is not None
+            facility.start(channel, start if is_wanted else start._replace(messages=()))
+
+        since = {name: membership.since.get(name) for name in membership.subscriptions}
+        self._start_all(since, begin)
+        if facility.handover.overflowed:
+            raise BusError("Too much was published while the websocket was opened.")
+
+    def _start_all(
+        self, since: Mapping[bytes, Position | None], begin: Callable[[bytes, Start], None]
+    ) -> None:
+        """Wait for the start of each channel, and so for its subscription."""
+        missing = set(since)
         done = gevent.event.AsyncResult()
 
         def started(channel: bytes, start: Start | Exception) -> None:
             if isinstance(start, Exception):
                 done.set_exception(BusError(f"Redis did not give the last messages: {start}"))
                 return
-            is_wanted = persisted or start.recovered is not None
-            facility.start(channel, start if is_wanted else start._replace(messages=()))
+            begin(channel, start)
             missing.discard(channel)
             if not missing:
                 done.set(True)
 
-        for channel in tuple(missing):
-            self.recovery.start(channel, membership.since.get(channel), partial(started, channel))
+        for channel, position in since.items():
+            self.recovery.start(channel, position, partial(started, channel))
         if missing:
             self._wait(done)
-        if refused := self.bus.refused.intersection(self.recovery.names(membership.subscriptions)):
+        if refused := self.bus.refused.intersection(self.recovery.names(since)):
             names = sorted(without_secrets(name.decode(errors="replace")) for name in refused)
             raise BusError(f"Redis refuses to subscribe {names}.")
-        if facility.handover.overflowed:
-            raise BusError("Too much was published while the websocket was opened.")
 
     def _wait(self, done: gevent.event.AsyncResult) -> None:
         """Wait for answers of Redis, as long as any come: many may read much at once.
@@ -349,6 +415,10 @@ class Runner:
         self.bus.stop()
         self._timer.stop()
         self._stopped.set()
+
+
+def _has_stopped() -> BusError:
+    return BusError("The websocket loop has stopped.")
 
 
 def _attempt(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, BaseException | None]:

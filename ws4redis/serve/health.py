@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ws4redis.endpoint import answer
+from ws4redis.answers import answer
 from ws4redis.loop.runner import Runner
 from ws4redis.transports import Environ, StartResponse, WSGIApplication
 

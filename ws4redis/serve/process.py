@@ -39,14 +39,26 @@ def inherit(binds: Sequence[str] | None, rights: UnixRights) -> Inheritance:
 
 
 def run(
-    inherited: Inheritance, workers: int, drain_time: float, announce: Callable[[str], None]
+    inherited: Inheritance,
+    workers: int,
+    drain_time: float,
+    announce: Callable[[str], None],
+    command: Sequence[str],
 ) -> int:
-    """Serve until a signal says stop; return the exit status."""
+    """Serve until a signal says stop; return the exit status.
+
+    Args:
+        inherited: Where, and for whom.
+        workers: The number of processes.
+        drain_time: Seconds that a process may take to close its websockets.
+        announce: Tells that it serves.
+        command: Starts another process like this one.
+    """
     _allow_files()
     places = inherited.places
     address = str(places)
     if workers > 1 and inherited.lifeline is None:
-        return Supervisor(places, workers, drain_time, lambda: announce(address)).run()
+        return Supervisor(places, workers, drain_time, lambda: announce(address), command).run()
     worker = Worker(places)
     worker.start()
     if inherited.lifeline is not None:
@@ -54,7 +66,7 @@ def run(
         worker.stop(has_successor=worker.wait())
     else:
         announce(address)
-        _work_alone(worker, places)
+        _work_alone(worker, places, command)
     return 0
 
 
@@ -66,11 +78,11 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
 
 
-def _work_alone(worker: Worker, places: Places) -> None:
+def _work_alone(worker: Worker, places: Places, command: Sequence[str]) -> None:
     notify.ready("holds websockets")
     while worker.wait():
         notify.reloading()
-        if _starts() or worker.must_stop:
+        if _starts(command) or worker.must_stop:
             break
         logger.error("The new code does not start; the old goes on.")
         notify.ready("holds websockets; the last reload failed")
@@ -81,20 +93,19 @@ def _work_alone(worker: Worker, places: Places) -> None:
     # From here on, a signal waits until the new code listens to it.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if not worker.must_stop:
-        _start_again(places)
+        _start_again(places, command)
     elif is_reload:
         places.close()
 
 
-def _starts() -> bool:
+def _starts(command: Sequence[str]) -> bool:
     """Whether the code and the settings of now start: once the old code is gone it is too late."""
-    trial = gevent.subprocess.run(inheritance.command(), env=inheritance.for_trial())
+    trial = gevent.subprocess.run(command, env=inheritance.for_trial())
     return bool(trial.returncode == 0)
 
 
-def _start_again(places: Places) -> None:
+def _start_again(places: Places, command: Sequence[str]) -> None:
     """Become a new process with the code and the settings of now, on the same listeners."""
     for listener in places.listeners:
         listener.set_inheritable(True)
-    arguments = inheritance.command()
-    os.execve(arguments[0], arguments, inheritance.for_successor(places))
+    os.execve(command[0], list(command), inheritance.for_successor(places))

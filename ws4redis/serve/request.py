@@ -20,7 +20,7 @@ import gevent
 from gevent.pywsgi import WSGIHandler
 
 from ws4redis import flood
-from ws4redis.endpoint import REFUSED_HEADER
+from ws4redis.answers import REFUSED_HEADER
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 

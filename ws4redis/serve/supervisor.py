@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ws4redis.serve import inheritance, notify
@@ -104,11 +104,18 @@ class Supervisor:
         workers: How many there are to be.
         drain_time: Seconds that a process may take to close its websockets.
         on_ready: Called once when all of them serve.
+        command: Starts one of them.
     """
 
     def __init__(
-        self, places: Places, workers: int, drain_time: float, on_ready: Callable[[], None]
+        self,
+        places: Places,
+        workers: int,
+        drain_time: float,
+        on_ready: Callable[[], None],
+        command: Sequence[str],
     ) -> None:
+        self._command = command
         self._places = places
         self._workers = workers
         self._patience = drain_time + GRACE
@@ -175,7 +182,7 @@ class Supervisor:
             listeners = [listener.fileno() for listener in self._places.listeners]
             try:
                 process = subprocess.Popen(
-                    inheritance.command(),
+                    self._command,
                     env=inheritance.for_child(self._places, theirs),
                     pass_fds=[theirs.fileno(), *listeners],
                     # Ctrl-C is for the supervisor, which tells the others.

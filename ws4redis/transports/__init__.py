@@ -44,6 +44,8 @@ class Transport(Server, Protocol):
         """
 
 
+GIVEN = "ws4redis.transport"
+"""Where whoever makes a request without a server puts its transport."""
 _MODULES = ("uwsgi", "gunicorn", "pywsgi", "wsgiref")
 
 
@@ -53,6 +55,8 @@ def find(environ: Environ, start_response: StartResponse) -> Transport:
     Raises:
         TransportError: There is none for this server.
     """
+    if GIVEN in environ:
+        return environ[GIVEN]  # type: ignore[no-any-return]
     for module in _modules():
         transport: Transport | None = module.recognise(environ, start_response)
         if transport is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import gevent
 import pytest
 
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 from ws4redis.exceptions import BusError
 from ws4redis.loop.link import Link
 from ws4redis.loop.options import Options
@@ -83,3 +83,39 @@ def test_hooks_that_hang_keep_the_loop_from_nothing_of_its_own() -> None:
     finally:
         blocked.set()
         made.stop()
+
+
+def test_nobody_waits_for_a_loop_that_has_stopped() -> None:
+    made = Runner(Options(drain_time=0), no_redis, lambda identities: {}, Metrics())
+    made.start(own_thread=True)
+    errors: list[BaseException] = []
+    begun = threading.Event()
+
+    def wait_forever() -> None:
+        begun.set()
+        gevent.sleep(3600)
+
+    def work() -> None:
+        try:
+            made.call(wait_forever)
+        except BusError as error:
+            errors.append(error)
+
+    caller = threading.Thread(target=work, daemon=True)
+    caller.start()
+    begun.wait(PATIENCE)
+    made.stop()
+    caller.join(PATIENCE)
+    assert len(errors) == 1
+    with pytest.raises(BusError):
+        made.call(wait_forever)
+    made.post(errors.clear)
+    assert errors
+
+
+def test_what_a_thread_posts_keeps_its_order(runner: Runner) -> None:
+    came: list[int] = []
+    for number in range(1000):
+        runner.post(came.append, number)
+    wait_for(lambda: len(came) == 1000)
+    assert came == list(range(1000))

@@ -19,8 +19,7 @@ from ws4redis.conf import get_settings
 from ws4redis.doctor import report
 from ws4redis.doctor.checkup import Wishes, check
 from ws4redis.exceptions import BusError
-from ws4redis.serve import logs, process
-from ws4redis.serve.inheritance import is_trial
+from ws4redis.serve import inheritance, logs, patched, process
 from ws4redis.serve.listener import UnixRights
 
 _SECONDS = re.compile(r"\d{1,4}(\.\d+)?", re.ASCII)
@@ -59,6 +58,12 @@ def _add_serve(subcommands: Any) -> None:
     )
     serve.add_argument(
         "--workers", type=_positive, default=1, help="Number of processes; default 1."
+    )
+    serve.add_argument(
+        "--monkey-patch",
+        action="store_true",
+        help="Patch Python by gevent before anything is loaded: views and hooks run in greenlets, "
+        "not in threads. Mind the driver of your database.",
     )
     serve.add_argument(
         "--socket-mode",
@@ -189,6 +194,8 @@ def _check(command: BaseCommand, options: dict[str, Any]) -> None:
 
 
 def _serve(command: BaseCommand, options: dict[str, Any]) -> None:
+    if options["monkey_patch"] and options["workers"] == 1 and not patched.is_patched():
+        _start_patched()
     command.check()
 
     def announce(addresses: str) -> None:
@@ -199,16 +206,37 @@ def _serve(command: BaseCommand, options: dict[str, Any]) -> None:
         logs.configure(options["log_format"], options["log_level"])
     except ModuleNotFoundError as error:
         raise CommandError("JSON logs need: pip install 'ws4redis[json]'") from error
-    if is_trial(os.environ):
+    if inheritance.is_trial(os.environ):
         return
     rights = UnixRights(options["socket_mode"], options["socket_group"])
     try:
         inherited = process.inherit(options["bind"], rights)
     except ValueError as error:
         raise CommandError(str(error)) from error
-    status = process.run(inherited, options["workers"], get_settings().drain_time, announce)
+    status = process.run(
+        inherited,
+        options["workers"],
+        get_settings().drain_time,
+        announce,
+        _patched_command() if options["monkey_patch"] else inheritance.command(),
+    )
     if status:
         raise CommandError("The websocket processes could not be started.", returncode=status)
+
+
+def _start_patched() -> None:
+    """Become a process that is patched before Django is loaded; this one has loaded it."""
+    arguments = _patched_command()
+    os.execv(arguments[0], arguments)
+
+
+def _patched_command() -> list[str]:
+    if patched.is_patched():
+        return inheritance.command()
+    try:
+        return patched.command()
+    except ValueError as error:
+        raise CommandError(f"--monkey-patch: {error}") from error
 
 
 def _positive(text: str) -> int:

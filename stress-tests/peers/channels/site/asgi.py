@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from consumers import Listener, Speaker
+from consumers import Echo, Listener, Speaker
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
@@ -22,6 +22,7 @@ application = ProtocolTypeRouter(
                     [
                         path("ws/bench", Listener.as_asgi()),
                         path("ws/inbound", Speaker.as_asgi()),
+                        path("ws/echo", Echo.as_asgi()),
                     ]
                 )
             )

@@ -1,4 +1,4 @@
-"""One consumer that sends what is said to a group, and one that says it."""
+"""Consumers: one sends what is said to a group, one says it, and one echoes."""
 
 from __future__ import annotations
 
@@ -31,3 +31,10 @@ class Speaker(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         await self.channel_layer.group_send(NOBODY, {"type": "bench.message", "text": text_data})
+
+
+class Echo(AsyncWebsocketConsumer):
+    """Sends its client what it said."""
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.send(text_data=text_data, bytes_data=bytes_data)

@@ -1,0 +1,7 @@
+import { connect, onSay, show } from "./socket.js";
+
+connect((text) => show(`< ${text}`));
+onSay(({ text }) => {
+  show(`> ${text}`);
+  return text;
+});

@@ -1,0 +1,403 @@
+"""Views, and clients of views, that misbehave: whom it harms, and whom not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
+
+from tests.census import SETTINGS as CENSUS
+from tests.census import counter, settled
+from tests.raw import HANDSHAKE, RawClient
+from tests.servers import RedisServer, Server, end, serving
+from tests.waiting import PATIENCE, wait_for
+from ws4redis.changes import kick
+
+THREADS, GREENLETS = "serve", "serve-patched"
+SETTINGS = {
+    "WEBSOCKET_URLCONF": "tests.stubborn_urls",
+    "WS4REDIS_MAX_MESSAGE_RATE": None,
+    "WS4REDIS_MAX_BYTE_RATE": None,
+}
+
+
+@pytest.fixture(params=[THREADS, GREENLETS])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def server(kind: str, tmp_path: Path, redis_server: RedisServer, users: Any) -> Iterator[Server]:
+    with serving(kind, tmp_path, redis_server.url, **SETTINGS) as running:
+        yield running
+
+
+def address(server: Server, path: str) -> str:
+    return server.url("").removesuffix("/ws/") + path
+
+
+def ask(server: Server, path: str) -> dict[str, Any]:
+    """Return what a view answers that opens no websocket."""
+    answer = RawClient.ask(server, path, {})
+    told: dict[str, Any] = json.loads(answer.partition("\r\n\r\n")[2])
+    return told
+
+
+def noted(server: Server) -> list[str]:
+    """Return what was noted since the last time, but for this question itself."""
+    told: list[str] = ask(server, "/tell/")["noted"]
+    return told
+
+
+def receive(websocket: ClientConnection) -> Any:
+    return websocket.recv(timeout=PATIENCE)
+
+
+def code(websocket: ClientConnection) -> int | None:
+    with suppress(ConnectionClosed):
+        while True:
+            receive(websocket)
+    return websocket.close_code
+
+
+def descriptors(server: Server) -> set[str]:
+    """Return the numbers of the event descriptors of a server."""
+    directory = Path(f"/proc/{server.process.pid}/fd")
+    links = set()
+    for one in directory.iterdir():
+        with suppress(OSError):
+            if os.readlink(one) == "anon_inode:[eventfd]":
+                links.add(one.name)
+    return links
+
+
+def test_what_a_view_does_not_receive_waits_at_the_client(server: Server) -> None:
+    """The network is full soon, and the memory of the server is not."""
+    frame = b"\x82\xff" + struct.pack("!Q", 2**16) + bytes(4) + b"x" * 2**16
+    before = psutil.Process(server.process.pid).memory_info().rss
+    with server.connect() as client:
+        client.sendall(RawClient.request(server.host, "/deaf/", HANDSHAKE))
+        assert b" 101 " in client.recv(65536)
+        sent = _fill(client, frame)
+        grown = psutil.Process(server.process.pid).memory_info().rss - before
+        assert grown < 16 * 2**20
+        ask(server, "/release/")
+        # The view begins to receive, and all comes.
+        client.settimeout(PATIENCE)
+        whole, rest = divmod(sent, len(frame))
+        client.sendall((frame[rest:] if rest else b"") + RawClient.frame(b"end"))
+        answer = str(whole + bool(rest)).encode()
+        came = b""
+        # Pings may come before it.
+        while bytes([0x81, len(answer)]) + answer not in came:
+            data = client.recv(65536)
+            assert data, f"Only {came!r} came."
+            came += data
+
+
+def _fill(client: socket.socket, frame: bytes) -> int:
+    """Send a frame again and again until nothing goes for a while; return the bytes."""
+    client.settimeout(1)
+    sent = 0
+    with suppress(TimeoutError):
+        while sent < 256 * 2**20:
+            sent += client.send(frame[sent % len(frame) :])
+    assert sent < 256 * 2**20
+    return sent
+
+
+def test_a_view_that_sends_more_than_a_client_takes_waits_for_it(
+    server: Server, open_websocket: Any
+) -> None:
+    """What waits for a client in the server is bounded, and nobody else is held up."""
+    with server.connect() as client:
+        client.sendall(RawClient.request(server.host, "/pour/3000/", HANDSHAKE))
+        client.recv(1)
+        # It is not read from while somebody else is served.
+        bystander = open_websocket(address(server, "/echo/"))
+        bystander.send("still here")
+        assert receive(bystander) == "still here"
+        came = _read_to_end(client)
+    frames = re.findall(rb"\x81\x7e\x27\x10(\d+) x+", came)
+    assert [int(number) for number in frames] == list(range(3000))
+    assert came.endswith(b"\x88\x02\x03\xe8")
+    assert "is too slow" not in server.log
+
+
+def _read_to_end(client: socket.socket) -> bytes:
+    """Return all that comes up to the end, or to a close frame with 1000."""
+    client.settimeout(PATIENCE)
+    came = bytearray()
+    while not came.endswith(b"\x88\x02\x03\xe8") and (data := client.recv(2**20)):
+        came += data
+    return bytes(came)
+
+
+def test_a_client_that_takes_nothing_is_given_up_by_its_pings(
+    kind: str, tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    settings = {**SETTINGS, "WS4REDIS_PING_INTERVAL": 0.3}
+    with (
+        serving(kind, tmp_path, redis_server.url, **settings) as server,
+        server.connect() as client,
+    ):
+        client.sendall(RawClient.request(server.host, "/pour/100000/", HANDSHAKE))
+        wait_for(lambda: "the client is gone" in noted(server))
+        wait_for(lambda: "answered no ping" in server.log)
+
+
+def test_a_view_that_fetches_nothing_of_its_channels_is_closed(
+    server: Server, open_websocket: Any, redis_client: Any
+) -> None:
+    websocket = open_websocket(address(server, "/followed/"))
+    assert receive(websocket) == "live"
+    bystander = open_websocket(address(server, "/echo/"))
+    for _ in range(100):
+        redis_client.publish("unfetched", b"x" * 2**16)
+    assert code(websocket) == 1013
+    wait_for(lambda: "does not fetch what its channels bring" in server.log)
+    assert "WS4REDIS_OUTBOX_SIZE" in server.log
+    bystander.send("still here")
+    assert receive(bystander) == "still here"
+    wait_for(lambda: b"unfetched" not in redis_client.pubsub_channels())
+
+
+@pytest.mark.parametrize(
+    "kind", [THREADS, GREENLETS, "gunicorn-gthread", "uwsgi-threads"], indirect=True
+)
+def test_a_view_that_never_ends_does_not_hold_up_a_stop(
+    server: Server, open_websocket: Any, kind: str
+) -> None:
+    websocket = open_websocket(address(server, "/endless/"))
+    assert receive(websocket) == "here"
+    begun = time.monotonic()
+    end(server.process, signal.SIGINT if kind.startswith("uwsgi") else signal.SIGTERM)
+    assert time.monotonic() - begun < PATIENCE / 2
+    assert code(websocket) in (1001, 1012)
+
+
+def test_a_view_that_never_ends_counts_after_its_websocket_has(
+    tmp_path: Path, redis_server: RedisServer, users: Any, open_websocket: Any
+) -> None:
+    settings = {**SETTINGS, "WS4REDIS_VIEW_THREADS": 2}
+    with serving(THREADS, tmp_path, redis_server.url, **settings) as server:
+        for _ in range(2):
+            websocket = open_websocket(address(server, "/endless/"))
+            assert receive(websocket) == "here"
+            websocket.close()
+        with pytest.raises(InvalidStatus) as refused:
+            open_websocket(address(server, "/echo/"))
+        assert refused.value.response.status_code == 503
+
+
+def test_a_view_that_takes_too_long_to_decide_is_refused(
+    kind: str, tmp_path: Path, redis_server: RedisServer, users: Any, open_websocket: Any
+) -> None:
+    settings = {**SETTINGS, "WS4REDIS_HOOK_TIMEOUT": 0.5}
+    with serving(kind, tmp_path, redis_server.url, **settings) as server:
+        with pytest.raises(InvalidStatus) as refused:
+            open_websocket(address(server, "/late/"))
+        assert refused.value.response.status_code == 503
+        noted(server)
+        ask(server, "/release/")
+        seen: list[str] = []
+
+        def is_told() -> bool:
+            seen.extend(noted(server))
+            return "too late" in seen
+
+        wait_for(is_told)
+        # Nobody did anything wrong whom Django should tell of.
+        assert "failed" not in seen
+        assert "Internal Server Error" not in server.log
+
+
+def test_clients_that_go_before_the_answer_harm_nobody(server: Server, open_websocket: Any) -> None:
+    for _ in range(20):
+        with server.connect() as client:
+            client.sendall(RawClient.request(server.host, "/late/", HANDSHAKE))
+    ask(server, "/release/")
+    websocket = open_websocket(address(server, "/echo/"))
+    websocket.send("x")
+    assert receive(websocket) == "x"
+    assert "failed" not in noted(server)
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("how", ["fail", "end"])
+def test_the_descriptor_is_given_back(server: Server, open_websocket: Any, how: str) -> None:
+    before = descriptors(server)
+    websocket = open_websocket(address(server, "/watched/"))
+    number = receive(websocket)
+    assert descriptors(server) - before == {number}
+    websocket.send(how)
+    assert code(websocket) == (1011 if how == "fail" else 1000)
+    wait_for(lambda: descriptors(server) == before)
+
+
+def test_several_threads_receive_each_message_once(server: Server, open_websocket: Any) -> None:
+    websocket = open_websocket(address(server, "/shared/"))
+    for number in range(500):
+        websocket.send(str(number))
+    assert sorted(int(receive(websocket)) for _ in range(500)) == list(range(500))
+    websocket.close()
+    wait_for(lambda: "all threads ended" in noted(server))
+
+
+def test_what_a_thread_sends_keeps_its_order(server: Server, open_websocket: Any) -> None:
+    websocket = open_websocket(address(server, "/senders/"))
+    came: dict[str, list[int]] = {}
+    for _ in range(800):
+        name, number = receive(websocket).split()
+        came.setdefault(name, []).append(int(number))
+    assert came == {str(name): list(range(200)) for name in range(4)}
+
+
+def test_nothing_is_sent_after_the_end(server: Server, open_websocket: Any) -> None:
+    websocket = open_websocket(address(server, "/afterwards/"))
+    assert receive(websocket) == "first"
+    assert code(websocket) == 4000
+    seen: list[str] = []
+
+    def is_told() -> bool:
+        seen.extend(noted(server))
+        return "refused" in seen and "None" in seen
+
+    wait_for(is_told)
+
+
+def test_who_is_kicked_loses_views_too(
+    server: Server, open_websocket: Any, cookies: dict[str, str], redis_server: RedisServer
+) -> None:
+    johns = open_websocket(address(server, "/echo/"), cookie=cookies["john"])
+    others = open_websocket(address(server, "/echo/"))
+    with redis_server.client():
+        kick(users=["john"])
+    assert code(johns) == 4501
+    others.send("still here")
+    assert receive(others) == "still here"
+
+
+def test_views_count_for_limits(
+    kind: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    open_websocket: Any,
+    cookies: dict[str, str],
+) -> None:
+    limits = {"WS4REDIS_MAX_CONNECTIONS_PER_USER": 2, "WS4REDIS_MAX_CONNECTIONS_PER_ADDRESS": 3}
+    with serving(kind, tmp_path, redis_server.url, **SETTINGS, **limits) as server:
+        url = address(server, "/echo/")
+        johns = [open_websocket(url, cookie=cookies["john"]) for _ in range(2)]
+        assert _status(open_websocket, url, cookie=cookies["john"]) in (429, 503)
+        another = open_websocket(url)
+        # The fourth of one address.
+        assert _status(open_websocket, url) in (429, 503)
+        for websocket in (*johns, another):
+            websocket.send("still here")
+            assert receive(websocket) == "still here"
+
+
+def _status(open_websocket: Any, url: str, **options: Any) -> int:
+    with pytest.raises(InvalidStatus) as refused:
+        open_websocket(url, **options)
+    return int(refused.value.response.status_code)
+
+
+def test_signals_of_requests_are_sent_once(server: Server, open_websocket: Any) -> None:
+    noted(server)
+    websocket = open_websocket(address(server, "/watched/"))
+    receive(websocket)
+    websocket.send("fail")
+    assert code(websocket) == 1011
+    seen: list[str] = []
+    asked = [0]
+
+    def has_ended() -> bool:
+        asked[0] += 1
+        seen.extend(noted(server))
+        return seen.count("failed") == 1 and seen.count("finished") > asked[0]
+
+    wait_for(has_ended)
+    # Each question is a request; the end of one is told by the next.
+    assert seen.count("started") == seen.count("finished") == asked[0] + 1
+
+
+def database(age: int | None) -> dict[str, Any]:
+    """Return settings of the test's database, with a transaction for each request."""
+    name = os.environ["WS4REDIS_TEST_DB"]
+    engine = "django.db.backends.sqlite3"
+    default = {"ENGINE": engine, "NAME": name, "CONN_MAX_AGE": age, "ATOMIC_REQUESTS": True}
+    return {"DATABASES": {"default": default}}
+
+
+def connections(server: Server) -> int:
+    """Count the connections of a server to the test's database, which is a file."""
+    name = os.path.realpath(os.environ["WS4REDIS_TEST_DB"])
+    count = 0
+    for one in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(OSError):
+            count += os.readlink(one) == name
+    return count
+
+
+@pytest.mark.parametrize("age", [0, None])
+def test_a_view_holds_no_connection_to_a_database_longer_than_it_may(
+    kind: str,
+    age: int | None,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    open_websocket: Any,
+) -> None:
+    with serving(kind, tmp_path, redis_server.url, **SETTINGS, **database(age)) as server:
+        before = connections(server)
+        websockets = [open_websocket(address(server, "/asking/")) for _ in range(3)]
+        for websocket in websockets:
+            websocket.send("ask")
+            # No transaction lasts as long as a websocket.
+            assert receive(websocket) == "asked"
+        held = 0 if age == 0 else len(websockets)
+        wait_for(lambda: connections(server) - before == held)
+        for websocket in websockets:
+            websocket.close()
+        wait_for(lambda: connections(server) == before)
+
+
+def test_websockets_of_views_leave_nothing_behind(
+    kind: str, tmp_path: Path, redis_server: RedisServer, users: Any, redis_client: Any
+) -> None:
+    with serving(kind, tmp_path, redis_server.url, **SETTINGS, **CENSUS) as server:
+        count = counter(server, redis_client)
+        for _ in range(2):
+            _come_and_go(server, 50)
+        before = settled(count)
+        _come_and_go(server, 500)
+        after = settled(count)
+    grown = {name: (number, after[name]) for name, number in before.items() if name != "memory"}
+    assert {name: pair for name, pair in grown.items() if pair[1] > pair[0]} == {}
+
+
+def _come_and_go(server: Server, times: int) -> None:
+    """Let clients open views of several kinds, and leave with and without a word."""
+    for number in range(times):
+        path = ("/echo/", "/watched/", "/shared/")[number % 3]
+        with server.connect() as client:
+            client.sendall(RawClient.request(server.host, path, HANDSHAKE))
+            assert b" 101 " in client.recv(65536)
+            if number % 2:
+                client.sendall(RawClient.frame(b"fail") + RawClient.frame(b"\x03\xe8", opcode=8))

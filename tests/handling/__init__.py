@@ -1,0 +1,1 @@
+"""An app with websocket handlers, for tests."""

@@ -1,0 +1,187 @@
+"""Websocket views that misbehave, for tests of what that harms."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from django.core.signals import got_request_exception, request_finished, request_started
+from django.db import connection, connections
+from django.http import JsonResponse
+from django.urls import path
+
+from ws4redis.exceptions import ConnectionClosed
+from ws4redis.views import websocket
+from ws4redis.views.samples import echo
+
+noted: list[str] = []
+"""What views saw, and signals that were sent, in this process."""
+released = threading.Event()
+"""Lets views go on that wait for nothing else."""
+
+
+def _note(name: str) -> Any:
+    def note(**details: Any) -> None:
+        noted.append(name)
+
+    return note
+
+
+_receivers = [
+    (signal, _note(name))
+    for signal, name in (
+        (request_started, "started"),
+        (request_finished, "finished"),
+        (got_request_exception, "failed"),
+    )
+]
+for _signal, _receiver in _receivers:
+    _signal.connect(_receiver)
+
+
+def tell(request: Any) -> Any:
+    """Answer with what was noted, and forget it."""
+    told, noted[:] = list(noted), []
+    open_ones = [one.alias for one in connections.all() if one.connection is not None]
+    return JsonResponse({"noted": told, "open": open_ones})
+
+
+def release(request: Any) -> Any:
+    """Let all views go on that wait."""
+    released.set()
+    return JsonResponse({})
+
+
+@websocket
+def deaf(request: Any, websocket: Any) -> None:
+    """Receive nothing until it is told to; then count what came."""
+    websocket.accept()
+    released.wait()
+    count = 0
+    while (message := websocket.receive()) is not None and message != "end":
+        count += 1
+    websocket.send(str(count))
+
+
+@websocket
+def followed(request: Any, websocket: Any) -> None:
+    """Fetch nothing of what a channel brings."""
+    websocket.subscribe("unfetched")
+    websocket.send("live")
+    released.wait()
+
+
+@websocket
+def endless(request: Any, websocket: Any) -> None:
+    """Go on though its websocket has ended."""
+    websocket.send("here")
+    released.wait()
+
+
+@websocket
+def late(request: Any, websocket: Any) -> None:
+    """Decide when nobody waits any more."""
+    released.wait()
+    try:
+        websocket.accept()
+    except ConnectionClosed:
+        noted.append("too late")
+        raise
+
+
+@websocket
+def watched(request: Any, websocket: Any) -> None:
+    """Use a descriptor, and fail."""
+    number = websocket.fileno()
+    websocket.send(str(number))
+    if websocket.receive() == "fail":
+        raise ValueError("as it was told")
+
+
+@websocket
+def shared(request: Any, websocket: Any) -> None:
+    """Let four threads receive, and say what each got."""
+    websocket.accept()
+
+    def work() -> None:
+        for message in websocket:
+            websocket.send(message)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    noted.append("all threads ended")
+
+
+@websocket
+def senders(request: Any, websocket: Any) -> None:
+    """Send from four threads at once."""
+    websocket.accept()
+
+    def work(name: int) -> None:
+        for number in range(200):
+            websocket.send(f"{name} {number}")
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@websocket
+def pour(request: Any, websocket: Any, count: int) -> None:
+    """Send far more than a client takes."""
+    try:
+        for number in range(count):
+            websocket.send(f"{number} ".ljust(10_000, "x"))
+    except ConnectionClosed:
+        noted.append("the client is gone")
+        raise
+
+
+@websocket
+def afterwards(request: Any, websocket: Any) -> None:
+    """Send after the end."""
+    websocket.send("first")
+    websocket.close(4000, "enough")
+    # It is closed by the loop, which may be another thread.
+    deadline = time.monotonic() + 10
+    while not websocket.closed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    try:
+        websocket.send("second")
+    except ConnectionClosed:
+        noted.append("refused")
+    websocket.close()
+    noted.append(str(websocket.receive()))
+
+
+@websocket
+def asking(request: Any, websocket: Any) -> None:
+    """Ask the database for each message."""
+    for _ in websocket:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+        websocket.send("in a block" if connection.in_atomic_block else "asked")
+
+
+urlpatterns = [
+    path("echo/", echo),
+    path("tell/", tell),
+    path("release/", release),
+    path("deaf/", deaf),
+    path("followed/", followed),
+    path("endless/", endless),
+    path("late/", late),
+    path("watched/", watched),
+    path("shared/", shared),
+    path("senders/", senders),
+    path("pour/<int:count>/", pour),
+    path("afterwards/", afterwards),
+    path("asking/", asking),
+]

@@ -1,0 +1,114 @@
+"""Websocket views of a site that tests them."""
+
+from __future__ import annotations
+
+from select import select
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.http import Http404
+from django.urls import path
+
+from ws4redis.publisher import RedisPublisher
+from ws4redis.views import websocket
+from ws4redis.views.samples import chat, echo, ping
+
+
+@login_required
+@websocket
+def rooms(request: Any, websocket: Any) -> None:
+    """Create groups, and tell how many there are."""
+    for name in websocket:
+        Group.objects.create(name=name)
+        websocket.send_json({"by": request.user.username, "count": Group.objects.count()})
+
+
+@websocket
+def clock(request: Any, websocket: Any) -> None:
+    """Say something every minute."""
+    minutes = 0
+    while not websocket.closed:
+        try:
+            websocket.receive(timeout=60)
+        except TimeoutError:
+            minutes += 1
+            websocket.send(f"{minutes} min")
+
+
+@websocket
+def poll(request: Any, websocket: Any) -> None:
+    """Take what is there without waiting for it."""
+    taken = []
+    while len(taken) < 2:
+        try:
+            taken.append(websocket.receive(timeout=0))
+        except TimeoutError:
+            continue
+    websocket.send(" ".join(taken))
+
+
+@websocket
+def fail(request: Any, websocket: Any, when: str) -> None:
+    if when == "late":
+        websocket.receive()
+    raise ValueError("of the view")
+
+
+@websocket
+def deny(request: Any, websocket: Any) -> None:
+    raise Http404("no such room")
+
+
+@websocket
+def negotiate(request: Any, websocket: Any) -> None:
+    websocket.accept(subprotocol=websocket.subprotocols[-1], headers={"X-Own": "yes"})
+    websocket.send(request.headers["X-Asked"] + " " + websocket.origin)
+    websocket.close(4000, "enough")
+
+
+@websocket
+def announce(request: Any, websocket: Any) -> None:
+    """Publish what it receives on a facility."""
+    publisher = RedisPublisher(facility="news", broadcast=True)
+    for data in websocket:
+        publisher.publish_message({"text": data}, on_commit=data.startswith("later"))
+        websocket.send("done")
+
+
+@websocket
+def farewell(request: Any, websocket: Any) -> None:
+    """Note the end in the database."""
+    try:
+        websocket.receive()
+    finally:
+        Group.objects.create(name=f"closed with {websocket.close_code}")
+
+
+@websocket
+def inside(request: Any, websocket: Any) -> None:
+    """Tell whether it runs inside of a transaction."""
+    websocket.send_json(connection.in_atomic_block)
+
+
+@websocket
+def selecting(request: Any, websocket: Any) -> None:
+    select([websocket], [], [])
+
+
+urlpatterns = [
+    path("announce/", announce),
+    path("chat/", chat),
+    path("clock/", clock),
+    path("deny/", deny),
+    path("echo/", echo),
+    path("fail/<when>/", fail),
+    path("farewell/", farewell),
+    path("inside/", inside),
+    path("negotiate/", negotiate),
+    path("ping/", ping),
+    path("poll/", poll),
+    path("rooms/", rooms),
+    path("selecting/", selecting),
+]

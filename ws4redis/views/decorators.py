@@ -1,0 +1,40 @@
+"""What makes a function, or a class, a websocket view."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ws4redis.views.ended import response_of
+
+View = Callable[..., Any]
+
+
+def websocket(view: View) -> View:
+    """Give a view its websocket as second argument.
+
+    It may stand above or below Django's own decorators; below those that look at the response.
+    """
+
+    @functools.wraps(view)
+    def wrapper(request: Any, *args: Any, **kwargs: Any) -> Any:
+        return response_of(request, view(request, request.websocket, *args, **kwargs))
+
+    return wrapper
+
+
+def websocket_loop(view: View) -> View:
+    """Call a view, with its websocket as second argument, whenever there is something to receive.
+
+    The view has to receive it. It is called until the websocket has ended.
+    """
+
+    @functools.wraps(view)
+    def wrapper(request: Any, *args: Any, **kwargs: Any) -> Any:
+        socket = request.websocket
+        while socket.wait():
+            view(request, socket, *args, **kwargs)
+        return response_of(request, None)
+
+    return wrapper
