@@ -170,6 +170,15 @@ def asking(request: Any, websocket: Any) -> None:
         websocket.send("in a block" if connection.in_atomic_block else "asked")
 
 
+@websocket
+def locked(request: Any, websocket: Any) -> None:
+    """Wait for a lock of the database."""
+    websocket.send("asking")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(1)")
+    websocket.send("locked")
+
+
 urlpatterns = [
     path("echo/", echo),
     path("tell/", tell),
@@ -184,4 +193,5 @@ urlpatterns = [
     path("pour/<int:count>/", pour),
     path("afterwards/", afterwards),
     path("asking/", asking),
+    path("locked/", locked),
 ]

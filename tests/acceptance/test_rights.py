@@ -51,7 +51,8 @@ class Member:
 @pytest.fixture(scope="module")
 def server(directory: Path, redis_server: RedisServer, users: Any) -> Iterator[Server]:
     """A server that looks at its websockets only when it is told to."""
-    with serving("serve", directory, redis_server.url, WS4REDIS_AUTH_SWEEP=NEVER) as running:
+    settings = {"WS4REDIS_AUTH_SWEEP": NEVER, "WEBSOCKET_URLCONF": "tests.websocket_urls"}
+    with serving("serve", directory, redis_server.url, **settings) as running:
         yield running
 
 
@@ -159,6 +160,24 @@ def test_a_change_reaches_the_open_websockets_of_its_user_only(
     change(member)
     assert [code(websocket) for websocket in mine] == [expected] * 3
     assert_open(other, facility)
+    assert receive(stranger) == "still here"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"), [(log_out, EXPELLED), (clear_groups, RIGHTS_CHANGED)]
+)
+def test_a_change_reaches_views(
+    change: Callable[[Member], None],
+    expected: int,
+    server: Server,
+    member: Member,
+    open_websocket: Any,
+) -> None:
+    url = server.url("").removesuffix("/ws/") + "/echo/"
+    mine, stranger = open_websocket(url, member.cookie), open_websocket(url)
+    change(member)
+    assert code(mine) == expected
+    stranger.send("still here")
     assert receive(stranger) == "still here"
 
 

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from tests.census import SETTINGS as CENSUS
 from tests.census import counter, settled
+from tests.postgres import PostgresServer
 from tests.raw import HANDSHAKE, RawClient
 from tests.servers import RedisServer, Server, end, serving
 from tests.waiting import PATIENCE, wait_for
@@ -376,6 +378,53 @@ def test_a_view_holds_no_connection_to_a_database_longer_than_it_may(
         for websocket in websockets:
             websocket.close()
         wait_for(lambda: connections(server) == before)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_view_that_waits_for_postgresql_holds_up_nobody(
+    kind: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    postgres: PostgresServer,
+    open_websocket: Any,
+) -> None:
+    settings = {**SETTINGS, "DATABASES": {"default": postgres.settings()}}
+    with (
+        psycopg.connect(
+            host=postgres.settings()["HOST"], user="ws4redis", dbname="postgres"
+        ) as own,
+        serving(kind, tmp_path, redis_server.url, **settings) as server,
+    ):
+        own.autocommit = True
+        own.execute("SELECT pg_advisory_lock(1)")
+        websocket = open_websocket(address(server, "/locked/"))
+        assert receive(websocket) == "asking"
+        wait_for(lambda: _backends(own) == 1)
+        bystander = open_websocket(address(server, "/echo/"))
+        bystander.send("still here")
+        assert receive(bystander) == "still here"
+        own.execute("SELECT pg_advisory_unlock(1)")
+        assert receive(websocket) == "locked"
+        assert code(websocket) == 1000
+        # The view has ended, and its connection with it.
+        wait_for(lambda: _backends(own) == 0)
+
+
+def _backends(own: psycopg.Connection[Any]) -> int:
+    """Count the connections of others."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> %s"
+    )
+    row = own.execute(query, [own.info.backend_pid]).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def test_websockets_of_views_leave_nothing_behind(
