@@ -31,8 +31,6 @@ def take(request: Any) -> str | None:
     taken = [_header(request.META), _subprotocol(request), _parameter(request)]
     # It has read them when it was made.
     request.__dict__.pop("headers", None)
-    if (websocket := getattr(request, "websocket", None)) is not None:
-        websocket.headers = request.headers
     token: str | None = next((one for one in taken if one is not None), None)
     return token if token is not None and _TOKEN.fullmatch(token) else None
 
