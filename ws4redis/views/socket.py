@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -13,7 +14,7 @@ from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from ws4redis.exceptions import ConnectionClosed
+from ws4redis.exceptions import BadMessage, ConnectionClosed
 from ws4redis.loop.pull import Fetched
 from ws4redis.wire.close import CloseCode, may_be_received
 
@@ -26,6 +27,24 @@ class Event(NamedTuple):
     channel: str | None
     """The channel of Redis; None if the client sent it."""
     data: Data
+
+    def json(self, kind: type = object) -> Any:
+        """Return what the message says as JSON.
+
+        Args:
+            kind: What it must be, such as ``dict``.
+
+        Raises:
+            BadMessage: It is no JSON, or not of that kind. If the view lets it pass, the websocket
+                is closed with 1007.
+        """
+        try:
+            value = json.loads(self.data)
+        except (ValueError, RecursionError) as error:
+            raise BadMessage("It is no JSON.") from error
+        if not isinstance(value, kind):
+            raise BadMessage(f"It is no {kind.__name__}, but {type(value).__name__}.")
+        return value
 
 
 class Line(Protocol):
@@ -107,6 +126,10 @@ class Websocket:
         self._request = request
         self._upgrade = upgrade
         self._line: Line | None = None
+        self._opening: Any = threading.Lock()
+        """Held while it is opened; None afterwards."""
+        self.received = 0
+        """How many messages the view has taken."""
         self.subprotocols = subprotocols
         """What the client offers."""
         self.usual_subprotocol: str | None = None
@@ -178,12 +201,10 @@ class Websocket:
                 f"The client does not offer the subprotocol {subprotocol!r}, but "
                 f"{', '.join(self.subprotocols) or 'none'}."
             )
-        self.subprotocol = subprotocol or self.usual_subprotocol
-        try:
-            self._line = self._upgrade.accept(self._request, self.subprotocol, headers or {})
-        except ConnectionClosed:
-            self.is_gone = True
-            raise
+        # Another thread may use it for the first time, too.
+        with self._opening or nullcontext():
+            if self._line is None:
+                self._open(subprotocol or self.usual_subprotocol, headers or {})
 
     def receive(self, timeout: float | None = None) -> Data | None:
         """Return the next message, of the client or a channel; None when the websocket has ended.
@@ -223,15 +244,19 @@ class Websocket:
             close_old_connections()
         return line.wait(timeout)
 
-    def receive_json(self, timeout: float | None = None) -> Any:
+    def receive_json(self, timeout: float | None = None, kind: type = object) -> Any:
         """Return what the next message says as JSON; None when the websocket has ended.
+
+        Args:
+            timeout: Seconds to wait; None for as long as it takes.
+            kind: What it must be, such as ``dict``.
 
         Raises:
             TimeoutError: None came in time.
-            ValueError: It is no JSON.
+            BadMessage: See ``Event.json``.
         """
-        data = self.receive(timeout)
-        return None if data is None else json.loads(data)
+        event = self._next(timeout)
+        return None if event is None else event.json(kind)
 
     def send(self, data: Data) -> None:
         """Send a message: str as text, bytes as binary.
@@ -261,10 +286,13 @@ class Websocket:
         """End the websocket, after all that was sent; nothing happens if it has ended.
 
         Raises:
+            TypeError: The reason is no text.
             ValueError: The code may not be sent; 3000 to 4999 are free for use.
         """
         if not may_be_received(code):
             raise ValueError(f"The close code {code} may not be sent.")
+        if not isinstance(reason, str):
+            raise TypeError(f"A reason must be str, got {type(reason).__name__}.")
         line = self._open_line()
         if not line.is_closed:
             line.close(code, reason)
@@ -308,6 +336,15 @@ class Websocket:
 
         return self._open_line().publish(channel, RedisMessage(message))
 
+    def _open(self, subprotocol: str | None, headers: Mapping[str, str]) -> None:
+        self.subprotocol = subprotocol
+        try:
+            self._line = self._upgrade.accept(self._request, subprotocol, headers)
+        except ConnectionClosed:
+            self.is_gone = True
+            raise
+        self._opening = None
+
     @property
     def _is_closed(self) -> bool:
         return self._line is not None and self._line.is_closed
@@ -324,6 +361,7 @@ class Websocket:
         fetched = line.fetch(timeout)
         if fetched is None:
             return None
+        self.received += 1
         data: Data = fetched.payload
         if not fetched.is_binary:
             # Of channels anything may come; of clients, text is UTF-8.
