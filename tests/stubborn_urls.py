@@ -209,6 +209,36 @@ def form(request: Any, websocket: Any) -> None:
 
 
 @websocket
+def wrong(request: Any, websocket: Any, what: str) -> Any:
+    """Do what the tools don't take."""
+    websocket.receive()
+    mistakes = {
+        "no-name": lambda: websocket.subscribe(""),
+        "no-text": lambda: websocket.publish(None, "x"),
+        "half": lambda: websocket.subscribe("\ud800"),
+        "infinity": lambda: websocket.send_json(float("inf")),
+        "closed": lambda: (websocket.close(), websocket.send("lost")),
+        "text": lambda: "no response",
+    }
+    return mistakes[what]()
+
+
+async def waiting(request: Any) -> None:
+    """Be no view for a websocket."""
+
+
+@websocket
+def halves(request: Any, websocket: Any) -> None:
+    """Repeat JSON."""
+    websocket.subscribe("halves")
+    for event in websocket.events():
+        if event.channel is None:
+            websocket.publish("halves", event.json())
+        else:
+            websocket.send_json(event.json())
+
+
+@websocket
 def reasonless(request: Any, websocket: Any) -> None:
     """Give no reason."""
     websocket.accept()
@@ -282,6 +312,9 @@ urlpatterns = [
     path("idle/", idle),
     path("form/", form),
     path("reasonless/", reasonless),
+    path("wrong/<str:what>/", wrong),
+    path("waiting/", waiting),
+    path("halves/", halves),
     path("afterwards/", afterwards),
     path("asking/", asking),
     path("locked/", locked),

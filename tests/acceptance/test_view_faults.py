@@ -350,6 +350,47 @@ def test_what_a_view_does_not_take_closes_with_1007_and_no_traceback(
     assert "Traceback" not in server.log
 
 
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("no-name", "A channel is named by a text, got ''."),
+        ("no-text", "A channel is named by a text, got None."),
+        ("half", "No channel has the name '\\ud800'."),
+        ("infinity", "JSON compliant"),
+        ("text", "A websocket view returns nothing, or an HttpResponse, not str."),
+    ],
+)
+def test_a_mistake_in_a_view_is_named(
+    server: Server, open_websocket: Any, what: str, words: str
+) -> None:
+    websocket = open_websocket(address(server, f"/wrong/{what}/"))
+    websocket.send("go on")
+    assert code(websocket) == 1011
+    assert words in server.log.replace("\\\\", "\\")
+
+
+def test_an_asynchronous_view_is_refused_with_the_reason_in_the_log(
+    server: Server, open_websocket: Any
+) -> None:
+    assert _status(open_websocket, address(server, "/waiting/")) == 500
+    wait_for(lambda: "An asynchronous view can't hold a websocket" in server.log)
+
+
+def test_what_is_sent_after_the_own_close_is_not_lost_in_silence(
+    server: Server, open_websocket: Any
+) -> None:
+    websocket = open_websocket(address(server, "/wrong/closed/"))
+    websocket.send("go on")
+    # ConnectionClosed ended the view.
+    assert code(websocket) == 1000
+
+
+def test_half_a_character_goes_where_json_goes(server: Server, open_websocket: Any) -> None:
+    websocket = open_websocket(address(server, "/halves/"))
+    websocket.send('{"text": "\\ud800"}')
+    assert receive(websocket) == '{"text":"\\ud800"}'
+
+
 def test_a_close_without_a_good_reason_is_a_fault_of_the_view(
     server: Server, open_websocket: Any
 ) -> None:

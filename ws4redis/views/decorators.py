@@ -41,7 +41,7 @@ def websocket_loop(view: View) -> View:
             received = socket.received
             returned = view(request, socket, *args, **kwargs)
             if returned is not None:
-                return returned
+                return response_of(request, returned)
             if socket.received == received:
                 raise RuntimeError(NOT_RECEIVED)
         return response_of(request, None)

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import close_old_connections
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from ws4redis.exceptions import BadMessage, ConnectionClosed
+from ws4redis.exceptions import BadMessage, ChannelError, ConnectionClosed
 from ws4redis.loop.pull import Fetched
+from ws4redis.redis_store import RedisMessage, to_json
 from ws4redis.wire.close import CloseCode, may_be_received
 
 Data = str | bytes
@@ -107,6 +107,16 @@ class _Closed:
     __call__ = __bool__
 
 
+def _name(channel: Any) -> str:
+    if not isinstance(channel, str) or not channel:
+        raise ChannelError(f"A channel is named by a text, got {channel!r}.")
+    try:
+        channel.encode()
+    except UnicodeEncodeError as error:
+        raise ChannelError(f"No channel has the name {channel!r}.") from error
+    return channel
+
+
 class Websocket:
     """One websocket in the hands of a view.
 
@@ -128,6 +138,8 @@ class Websocket:
         self._line: Line | None = None
         self._opening: Any = threading.Lock()
         """Held while it is opened; None afterwards."""
+        self._is_ending = False
+        """Whether the view has closed it."""
         self.received = 0
         """How many messages the view has taken."""
         self.subprotocols = subprotocols
@@ -268,7 +280,7 @@ class Websocket:
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"A message must be str or bytes, got {type(data).__name__}.")
         line = self._line or self._open_line()
-        if line.is_closed:
+        if line.is_closed or self._is_ending:
             raise ConnectionClosed("The websocket has ended.")
         is_text = isinstance(data, str)
         line.send(data.encode() if isinstance(data, str) else bytes(data), is_binary=not is_text)
@@ -278,9 +290,10 @@ class Websocket:
 
         Raises:
             ConnectionClosed: The websocket has ended.
+            TypeError: It has something that JSON does not know.
+            ValueError: It has a number that JSON does not know, such as infinity.
         """
-        text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":"))
-        self.send(text)
+        self.send(to_json(value))
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """End the websocket, after all that was sent; nothing happens if it has ended.
@@ -295,6 +308,7 @@ class Websocket:
             raise TypeError(f"A reason must be str, got {type(reason).__name__}.")
         line = self._open_line()
         if not line.is_closed:
+            self._is_ending = True
             line.close(code, reason)
 
     def fileno(self) -> int:
@@ -312,12 +326,14 @@ class Websocket:
 
         Raises:
             BusError: Redis is away.
+            ChannelError: Such a channel can't be.
         """
-        self._open_line().subscribe(channels)
+        names = tuple(map(_name, channels))
+        self._open_line().subscribe(names)
 
     def unsubscribe(self, *channels: str) -> None:
         """Receive the messages of channels no more."""
-        self._open_line().unsubscribe(channels)
+        self._open_line().unsubscribe(tuple(map(_name, channels)))
 
     def publish(self, channel: str, message: Any) -> int:
         """Publish a message on a channel.
@@ -331,10 +347,10 @@ class Websocket:
 
         Raises:
             BusError: Redis is away.
+            ChannelError: Such a channel can't be.
+            TypeError: No message can be made of it.
         """
-        from ws4redis.redis_store import RedisMessage
-
-        return self._open_line().publish(channel, RedisMessage(message))
+        return self._open_line().publish(_name(channel), RedisMessage(message))
 
     def _open(self, subprotocol: str | None, headers: Mapping[str, str]) -> None:
         self.subprotocol = subprotocol
@@ -347,7 +363,7 @@ class Websocket:
 
     @property
     def _is_closed(self) -> bool:
-        return self._line is not None and self._line.is_closed
+        return self._is_ending or (self._line is not None and self._line.is_closed)
 
     def _open_line(self) -> Line:
         self.accept()
