@@ -27,6 +27,6 @@ for python in python3.11 python3.12 python3.13; do
         engine=
         [ "$django" = 4.2 ] && engine="--ignore tests/unit/loop --ignore tests/unit/wire"
         # shellcheck disable=SC2086 # several words
-        "$venv/bin/python" -X dev -m pytest -q $engine tests/unit tests/integration
+        "$venv/bin/python" -X dev -m pytest -q -n auto --dist loadgroup $engine tests/unit tests/integration
     done
 done
