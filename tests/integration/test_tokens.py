@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -12,18 +16,24 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, connection
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
+from django.views.debug import ExceptionReporter
 
 from tests.servers import RedisServer
+from tests.waiting import PATIENCE, wait_for
 from ws4redis.checks import check_settings
 from ws4redis.conf import get_settings
 from ws4redis.exceptions import BusError
+from ws4redis.testing import WebSocketClient
 from ws4redis.tokens import tickets, token_required, user_of
 from ws4redis.tokens.handed import hidden
 from ws4redis.tokens.jwt import authenticate
 
+TICKETS = "ws4redis.tokens.tickets.authenticate"
 JWT = "ws4redis.tokens.jwt.authenticate"
 
 
@@ -49,20 +59,123 @@ def test_each_ticket_is_another_and_names_nobody(anna: User) -> None:
     assert tickets.authenticate("x" * 43) is None
 
 
-def test_a_ticket_lasts_half_a_minute(anna: User, redis_client: Any) -> None:
-    ticket = tickets.issue(anna)
-    (key,) = redis_client.keys(f"*{ticket}")
-    assert 0 < redis_client.ttl(key) <= 30
-    redis_client.expire(key, 0)
+def test_a_ticket_lasts_half_a_minute(anna: User, own_redis: RedisServer) -> None:
+    with override_settings(WS4REDIS_CONNECTION=own_redis.url), own_redis.client() as client:
+        ticket = tickets.issue(anna)
+        (key,) = client.keys()
+        assert 0 < client.ttl(key) <= 30
+        client.expire(key, 0)
+        assert tickets.authenticate(ticket) is None
+
+
+def test_tickets_lie_below_the_prefix(anna: User, own_redis: RedisServer) -> None:
+    with override_settings(WS4REDIS_CONNECTION=own_redis.url), own_redis.client() as client:
+        with override_settings(WS4REDIS_PREFIX="shop"):
+            ticket = tickets.issue(anna)
+        (key,) = client.keys()
+        assert key.startswith(b"shop:ws4redis:ticket:")
+        with override_settings(WS4REDIS_PREFIX="other"):
+            assert tickets.authenticate(ticket) is None
+
+
+def test_redis_sees_neither_tickets_nor_sessions_nor_other_tokens(
+    anna: User, session: SessionBase, own_redis: RedisServer
+) -> None:
+    client = own_redis.client()
+    with override_settings(WS4REDIS_CONNECTION=own_redis.url), client.monitor() as monitor:
+        ticket = tickets.issue(anna, session)
+        assert tickets.authenticate("x.y" * 15) is tickets.authenticate("ä" * 43) is None
+        assert tickets.authenticate(ticket) == anna
+        client.echo("the end")
+        seen = list(iter(lambda: monitor.next_command()["command"], "ECHO the end"))
+    worth = [ticket, session.session_key, anna.get_session_auth_hash(), "x.yx.y", "\\xc3\\xa4"]
+    assert "ticket" in str(seen)
+    assert not [secret for secret in worth if secret in str(seen)]
+    assert len([command for command in seen if "ticket" in command]) == 3
+
+
+@pytest.fixture
+def old_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """One that does not know ``GETDEL``, as before 6.2."""
+    server = RedisServer(tmp_path)
+    server.start("--rename-command", "GETDEL", "")
+    wait_for(server.answers)
+    yield server
+    server.stop()
+
+
+def test_tickets_need_no_new_redis(anna: User, old_redis: RedisServer) -> None:
+    with override_settings(WS4REDIS_CONNECTION=old_redis.url):
+        ticket = tickets.issue(anna)
+        assert tickets.authenticate(ticket) == anna
+        assert tickets.authenticate(ticket) is None
+
+
+def test_of_many_who_come_at_once_one_gets_in(anna: User) -> None:
+    together = threading.Barrier(4)
+
+    def come(ticket: str) -> bool:
+        together.wait(PATIENCE)
+        try:
+            return tickets.authenticate(ticket) is not None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            came = pool.map(come, [tickets.issue(anna)] * 4)
+            assert sorted(came) == [False, False, False, True]
+
+
+@pytest.fixture
+def session(anna: User) -> SessionBase:
+    """A session in which the user is logged in."""
+    return logged_in(anna)
+
+
+def logged_in(user: User) -> SessionBase:
+    client = WebSocketClient()
+    client.force_login(user)
+    return client.session
+
+
+def test_a_ticket_dies_with_the_session(anna: User, session: SessionBase) -> None:
+    ticket, other = tickets.issue(anna, session), tickets.issue(anna, logged_in(anna))
+    session.flush()
+    assert tickets.authenticate(ticket) is None
+    assert tickets.authenticate(other) == anna
+
+
+def test_a_ticket_dies_with_its_user_if_it_has_a_session(anna: User, session: SessionBase) -> None:
+    for change in ({"is_active": False}, {"is_active": True, "password": "!another"}):
+        ticket = tickets.issue(anna, session)
+        User.objects.filter(pk=anna.pk).update(**change)
+        assert tickets.authenticate(ticket) is None
+
+
+def test_a_session_that_is_somebody_elses_by_then_is_worth_nothing(
+    anna: User, users: Any, session: SessionBase
+) -> None:
+    ticket = tickets.issue(anna, session)
+    session["_auth_user_id"] = str(users["mary"].pk)
+    session["_auth_user_hash"] = users["mary"].get_session_auth_hash()
+    session.save()
     assert tickets.authenticate(ticket) is None
 
 
-@override_settings(WS4REDIS_PREFIX="shop")
-def test_tickets_lie_below_the_prefix(anna: User, redis_client: Any) -> None:
-    ticket = tickets.issue(anna)
-    assert redis_client.exists(f"shop:ws4redis:ticket:{ticket}")
-    with override_settings(WS4REDIS_PREFIX="other"):
-        assert tickets.authenticate(ticket) is None
+def test_a_session_that_did_not_log_the_user_in_does_not_matter(
+    anna: User, users: Any, session: SessionBase
+) -> None:
+    ticket = tickets.issue(users["mary"], session)
+    session.flush()
+    assert tickets.authenticate(ticket) == users["mary"]
+
+
+@override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies")
+def test_sessions_in_cookies_give_tickets(anna: User) -> None:
+    session = logged_in(anna)
+    assert session.session_key
+    assert tickets.authenticate(tickets.issue(anna, session)) == anna
 
 
 def test_a_ticket_dies_with_the_password(anna: User) -> None:
@@ -83,7 +196,9 @@ def test_nobody_gets_no_ticket(redis_server: RedisServer) -> None:
         tickets.issue(AnonymousUser())
 
 
-def test_tickets_need_redis(anna: User, own_redis: RedisServer) -> None:
+def test_who_has_no_redis_is_told(
+    anna: User, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     with override_settings(WS4REDIS_CONNECTION=own_redis.url):
         ticket = tickets.issue(anna)
         own_redis.stop()
@@ -91,6 +206,9 @@ def test_tickets_need_redis(anna: User, own_redis: RedisServer) -> None:
             tickets.issue(anna)
         answer = token_required(page)(request(ticket))
         assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    (line,) = [one.getMessage() for one in caplog.records if one.name.startswith("ws4redis.tokens")]
+    assert line.startswith(f"The token for '/' can't be looked at: Redis at {own_redis.path} could")
+    assert ticket not in caplog.text
 
 
 def page(request: Any) -> HttpResponse:
@@ -193,7 +311,7 @@ def test_who_is_not_active_is_nobody(sign: Sign, anna: User) -> None:
 
 
 def test_the_first_method_that_knows_a_token_counts(sign: Sign, anna: User) -> None:
-    both = [JWT, "ws4redis.tokens.tickets.authenticate"]
+    both = [JWT, TICKETS]
     ticket = tickets.issue(anna)
     with override_settings(WS4REDIS_TOKEN_AUTH=both):
         assert user_of(request(sign())) == user_of(request(ticket)) == anna
@@ -240,6 +358,69 @@ def test_the_header_wins_and_all_tokens_are_taken_out() -> None:
     assert handshake.get_full_path() == "/x?b=c"
     assert dict(handshake.GET.items()) == {"b": "c"}
     assert handshake.headers["Sec-WebSocket-Protocol"] == "a"
+
+
+FAILURES = (OperationalError, jwt.PyJWTError, RuntimeError)
+
+
+def report(method: Any, token: str) -> str:
+    """Return what Django's page for errors says of a token that could not be looked at."""
+    with override_settings(WS4REDIS_TOKEN_AUTH=method), pytest.raises(FAILURES) as caught:
+        user_of(request(token))
+    kind, error, traceback = caught._excinfo
+    while traceback.tb_frame.f_code.co_filename == __file__:
+        # What a test knows is no secret.
+        traceback = traceback.tb_next
+    return str(ExceptionReporter(None, kind, error, traceback).get_traceback_html())
+
+
+def no_database(*_: Any) -> Any:
+    raise OperationalError("the database is away")
+
+
+def test_no_report_of_an_error_shows_a_signed_token_or_its_key(sign: Sign) -> None:
+    token = sign()
+    with connection.execute_wrapper(no_database):
+        shown = report(JWT, token)
+    assert "the database is away" in shown
+    assert settings.SECRET_KEY not in shown
+    assert token not in shown
+
+
+def test_no_report_of_a_wrong_key_shows_it(sign: Sign) -> None:
+    token = sign(rsa.generate_private_key(65537, 2048), "RS256")
+    with override_settings(WS4REDIS_JWT={"key": "secret, not PEM", "algorithms": ["RS256"]}):
+        shown = report(JWT, token)
+    assert "InvalidKeyError" in shown
+    assert "secret, not PEM" not in shown
+    assert token not in shown
+
+
+def test_no_report_of_an_error_shows_a_ticket_or_whose_it_is(
+    anna: User, session: SessionBase
+) -> None:
+    for ticket in (tickets.issue(anna), tickets.issue(anna, session)):
+        with connection.execute_wrapper(no_database):
+            shown = report(TICKETS, ticket)
+        assert "the database is away" in shown
+        for secret in (ticket, anna.get_session_auth_hash(), session.session_key):
+            assert str(secret) not in shown
+
+
+def test_no_report_of_an_error_shows_what_a_method_of_the_site_knew(users: Any) -> None:
+    token = secrets.token_hex()
+
+    def fails(token: str) -> Any:
+        half = token[:9]
+        raise RuntimeError(f"a key of {len(half)} characters")
+
+    shown = report(fails, token)
+    assert "a key of 9 characters" in shown
+    assert token[:9] not in shown
+    with connection.execute_wrapper(no_database):
+        shown = report(lambda token: User.objects.get(username=token), token)
+    assert "the database is away" in shown
+    assert token not in shown
 
 
 def test_a_line_of_a_log_hides_tokens() -> None:
