@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -28,7 +31,9 @@ from tests.waiting import PATIENCE, wait_for
 from ws4redis.checks import check_settings
 from ws4redis.conf import get_settings
 from ws4redis.exceptions import BusError
-from ws4redis.testing import WebSocketClient
+from ws4redis.publisher import RedisPublisher
+from ws4redis.redis_store import RedisMessage
+from ws4redis.testing import WebSocketClient, override_bus
 from ws4redis.tokens import tickets, token_required, user_of
 from ws4redis.tokens.handed import hidden
 from ws4redis.tokens.jwt import authenticate
@@ -421,6 +426,134 @@ def test_no_report_of_an_error_shows_what_a_method_of_the_site_knew(users: Any) 
         shown = report(lambda token: User.objects.get(username=token), token)
     assert "the database is away" in shown
     assert token not in shown
+
+
+@pytest.fixture
+def client(anna: User) -> Iterator[WebSocketClient]:
+    """A client of views and facilities that want tokens, and of a Redis in memory."""
+    site = {
+        "WEBSOCKET_URLCONF": "tests.handling.urls",
+        "WS4REDIS_PROCESS_REQUEST": "ws4redis.tokens.process_request",
+        "WS4REDIS_SUBPROTOCOLS": ["ws4redis"],
+        "WS4REDIS_TOKEN_AUTH": [TICKETS, JWT],
+    }
+    with override_settings(**site), override_bus():
+        yield WebSocketClient()
+
+
+def ways(token: str) -> list[dict[str, Any]]:
+    """Return how a client may hand a token in."""
+    return [
+        {"query": f"?token={token}"},
+        {"headers": {"Authorization": f"Bearer {token}"}},
+        {"subprotocols": ["ws4redis.v1", "ws4redis", f"ws4redis.token.{token}"]},
+    ]
+
+
+def test_a_websocket_takes_tokens_from_each_place(
+    client: WebSocketClient, sign: Sign, anna: User
+) -> None:
+    for make in (sign, partial(tickets.issue, anna)):
+        for number in range(3):
+            way = ways(make())[number]
+            with client.connect("/private/" + way.pop("query", ""), **way) as websocket:
+                name, address, subprotocols, _ = websocket.receive_json()
+                assert (name, address) == ("anna", "/private/")
+                assert subprotocols == ["ws4redis", "ws4redis.v1"][: 2 * (number == 2)]
+                assert websocket.subprotocol == ("ws4redis" if number == 2 else None)
+    for way in ways("wrong"):
+        client.assert_refused("/private/" + way.pop("query", ""), 403, **way)
+
+
+V1 = ("ws4redis.v1",)
+
+
+def head(websocket: Any) -> tuple[str, Any]:
+    """Return what is answered, and what it says of the channel of a user."""
+    said = json.loads(websocket.receive())
+    return said["type"], said.get("refused", said.get("status"))
+
+
+def subscribe(websocket: Any, facility: str) -> tuple[str, Any]:
+    command = {"type": "subscribe", "id": 1, "facility": facility, "channels": ["subscribe-user"]}
+    websocket.send_json(command)
+    return head(websocket)
+
+
+def publish(facility: str, user: str) -> None:
+    RedisPublisher(facility=facility, users=[user]).publish_message(RedisMessage("hello"))
+
+
+def test_further_facilities_need_no_further_token(
+    client: WebSocketClient, sign: Sign, anna: User, session: SessionBase
+) -> None:
+    for token in (sign(), tickets.issue(anna), tickets.issue(anna, session)):
+        two, three = secrets.token_hex(), secrets.token_hex()
+        with client.connect(f"/ws/one?token={token}", subprotocols=V1) as websocket:
+            assert head(websocket) == ("welcome", {})
+            assert subscribe(websocket, two) == ("subscribed", {})
+            assert subscribe(websocket, three) == ("subscribed", {})
+            publish(two, "anna")
+            publish(three, "paul")
+            publish(three, "anna")
+            assert f"user:anna:{two}" in websocket.receive()
+            assert f"user:anna:{three}" in websocket.receive()
+            websocket.assert_nothing()
+
+
+def test_who_may_not_come_any_more_gets_no_further_facility(
+    client: WebSocketClient, anna: User
+) -> None:
+    # No signal tells of these.
+    for change in ({"is_active": False}, {"is_active": True, "password": "!another"}):
+        path = f"/ws/one?token={tickets.issue(anna)}"
+        with client.connect(path, subprotocols=V1) as websocket:
+            assert head(websocket) == ("welcome", {})
+            User.objects.filter(pk=anna.pk).update(**change)
+            assert subscribe(websocket, "two") == ("refused", 403)
+        User.objects.filter(pk=anna.pk).update(is_active=True)
+        anna.refresh_from_db()
+
+
+def test_whose_session_has_ended_gets_no_further_facility(
+    client: WebSocketClient, anna: User, session: SessionBase
+) -> None:
+    path = f"/ws/one?token={tickets.issue(anna, session)}"
+    with client.connect(path, subprotocols=V1) as websocket:
+        assert head(websocket) == ("welcome", {})
+        session.delete()
+        assert subscribe(websocket, "two") == ("refused", 403)
+
+
+def test_rights_are_judged_anew_for_a_further_facility(client: WebSocketClient, anna: User) -> None:
+    policy = Policy()
+    with override_settings(WS4REDIS_ALLOWED_CHANNELS=policy):
+        websocket = client.connect(f"/ws/one?token={tickets.issue(anna)}", subprotocols=V1)
+        assert head(websocket) == ("welcome", {})
+        anna.is_staff = policy.wants_staff = True
+        assert subscribe(websocket, "two") == ("subscribed", {"subscribe-user": "not allowed"})
+        User.objects.filter(pk=anna.pk).update(is_staff=True)
+        assert subscribe(websocket, "two") == ("subscribed", {})
+
+
+class Policy:
+    """Lets all users in, until it wants none but those of the staff."""
+
+    wants_staff = False
+
+    def __call__(self, request: Any, channels: list[str]) -> list[str]:
+        return channels if request.user.is_staff or not self.wants_staff else []
+
+
+def test_users_that_are_in_no_database_get_further_facilities_too(client: WebSocketClient) -> None:
+    somebody = SimpleNamespace(is_authenticated=True, get_username=lambda: "somebody")
+    once = iter([somebody])
+    with override_settings(WS4REDIS_TOKEN_AUTH=lambda token: next(once, None)):
+        websocket = client.connect("/ws/one?token=x", subprotocols=V1)
+        assert head(websocket) == ("welcome", {})
+        assert subscribe(websocket, "two") == ("subscribed", {})
+        somebody.is_active = False
+        assert subscribe(websocket, "three") == ("refused", 403)
 
 
 def test_a_line_of_a_log_hides_tokens() -> None:
