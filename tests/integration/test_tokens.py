@@ -24,11 +24,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
+from django.utils.module_loading import import_string
 from django.views.debug import ExceptionReporter
 
 from tests.servers import RedisServer
 from tests.waiting import PATIENCE, wait_for
-from ws4redis.checks import check_settings
+from ws4redis.checks import check_project, check_settings
 from ws4redis.conf import get_settings
 from ws4redis.exceptions import BusError
 from ws4redis.publisher import RedisPublisher
@@ -588,6 +589,18 @@ def test_a_wrong_setting_is_named(name: str, value: Any, check: str) -> None:
         assert message.msg.startswith(name)
         with pytest.raises(ImproperlyConfigured, match=name):
             get_settings()
+
+
+def test_the_app_that_keeps_tokens_has_to_be_installed() -> None:
+    named = "ws4redis.tokens.rest_framework.authenticate"
+    for method in (named, [JWT, named], [import_string(named)]):
+        with override_settings(WS4REDIS_TOKEN_AUTH=method):
+            (message,) = check_project()
+        assert message.id == "ws4redis.E048"
+        assert "'rest_framework.authtoken'" in message.msg
+    apps = [*settings.INSTALLED_APPS, "rest_framework.authtoken"]
+    with override_settings(WS4REDIS_TOKEN_AUTH=named, INSTALLED_APPS=apps):
+        assert check_project() == []
 
 
 def test_a_wrong_key_is_not_shown() -> None:
