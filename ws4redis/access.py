@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -33,7 +33,7 @@ from ws4redis.wire.sse import decode_places, misplaced
 logger = flood.clients.guard(logging.getLogger(__name__))
 
 LOGIN = "ws4redis.login"
-"""What a token's login stands under in the environment of a request."""
+"""Where the environment of a request has what returns the user of its token once more."""
 
 _OWN = {"user": own_user, "group": authenticated_user, "session": own_session}
 _DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
@@ -60,8 +60,8 @@ class Grant:
     """Where the client was, by channel as it sees it."""
     elsewhere: Position | None = None
     """Where it was on all other channels; None if it is new there."""
-    login: Any = None
-    """That of a token, for further requests of the same client, which hand in none; see
+    login: Callable[[], Any] | None = None
+    """Returns the user of the token once more, as further requests of the client hand in none; see
     ``ws4redis.tokens.user_of``."""
 
 

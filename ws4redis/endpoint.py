@@ -235,15 +235,17 @@ class Endpoint:
         except BaseException:
             runner.call(facility.leave)
             raise
-        handler = self._handler(opening, facility, terms, grant.login)
+        handler = self._handler(opening, grant, facility, terms)
         return _Ready(terms, facility, handler, source, sock, early)
 
-    def _handler(self, opening: _Opening, facility: Facility, terms: _Terms, login: Any) -> Handler:
+    def _handler(
+        self, opening: _Opening, grant: access.Grant, facility: Facility, terms: _Terms
+    ) -> Handler:
         if terms.form is not Form.V1:
             return facility
         runner = opening.runner
-        # A token is gone by then, or was good once.
-        environ = _kept(opening.environ) | {access.LOGIN: login}
+        # A token of the address is gone by then, and a ticket was good once.
+        environ = _kept(opening.environ) | {access.LOGIN: grant.login}
         visitor = _Visitor(environ, opening.place, opening.settings, runner, terms)
         subscribe = partial(self._subscribe, visitor)
         return Multiplex(facility, subscribe, runner.options.heartbeat)

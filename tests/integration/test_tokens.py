@@ -546,6 +546,24 @@ class Policy:
         return channels if request.user.is_staff or not self.wants_staff else []
 
 
+def test_what_a_method_noted_on_the_user_is_there_for_further_facilities(
+    client: WebSocketClient, anna: User
+) -> None:
+    def method(token: str) -> Any:
+        user: Any = User.objects.get(pk=anna.pk)
+        user.scope = token
+        return user
+
+    def policy(request: Any, channels: list[str]) -> list[str]:
+        return channels if request.user.scope == "all" else []
+
+    with override_settings(WS4REDIS_TOKEN_AUTH=method, WS4REDIS_ALLOWED_CHANNELS=policy):
+        for scope, refused in (("all", {}), ("little", {"subscribe-user": "not allowed"})):
+            websocket = client.connect(f"/ws/one?token={scope}", subprotocols=V1)
+            assert head(websocket) == ("welcome", {})
+            assert subscribe(websocket, "two") == ("subscribed", refused)
+
+
 def test_users_that_are_in_no_database_get_further_facilities_too(client: WebSocketClient) -> None:
     somebody = SimpleNamespace(is_authenticated=True, get_username=lambda: "somebody")
     once = iter([somebody])

@@ -38,18 +38,17 @@ def user_of(request: Any) -> Any:
     Raises:
         BusError: Redis is away, which keeps the tickets.
     """
-    token, login = take(request), request.META.get(LOGIN)
+    token, again = take(request), request.META.get(LOGIN)
     try:
-        user = _by_token(token) if login is None else _again(login)
+        user = _by_token(token) if again is None else again()
     except DatabaseError as error:
         # Parameters of its query, and so the token, are in frames that can't be hidden: the ORM has
         # generators, which forget who has called them.
         raise error.with_traceback(None) from None
     if user is None or not getattr(user, "is_active", True):
         return None
-    if login is None:
-        stored = is_stored(user)
-        request.META[LOGIN] = Login.of(user, remembered_session(user)) if stored else user
+    if again is None:
+        request.META[LOGIN] = _remembered(user)
     return user
 
 
@@ -62,8 +61,21 @@ def _by_token(token: str | None) -> Any:
     return None
 
 
-def _again(login: Any) -> Any:
-    return login.find() if isinstance(login, Login) else login
+def _remembered(user: Any) -> Callable[[], Any]:
+    """Return what finds a token's user again, as it is then; None if it may not come any more."""
+    if not is_stored(user):
+        return lambda: user
+    login = Login.of(user, remembered_session(user))
+    # By these, a method of the site may tell what the token is good for.
+    notes = {name: value for name, value in vars(user).items() if not name.startswith("_")}
+
+    def find() -> Any:
+        if (found := login.find()) is not None:
+            # The fields are new.
+            vars(found).update(notes | vars(found))
+        return found
+
+    return find
 
 
 def token_required(view: View) -> View:

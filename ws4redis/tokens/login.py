@@ -18,7 +18,7 @@ class Login:
 
     user: str
     """The primary key."""
-    # Reports of errors show requests with all they hold.
+    # Neither belongs into a log or a report of an error.
     hash: str = field(repr=False)
     """Changes with the password."""
     session: str = field(default="", repr=False)
