@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -32,6 +32,9 @@ from ws4redis.wire.sse import decode_places, misplaced
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 
+LOGIN = "ws4redis.login"
+"""Where the environment of a request has what returns the user of its token once more."""
+
 _OWN = {"user": own_user, "group": authenticated_user, "session": own_session}
 _DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -57,6 +60,9 @@ class Grant:
     """Where the client was, by channel as it sees it."""
     elsewhere: Position | None = None
     """Where it was on all other channels; None if it is new there."""
+    login: Callable[[], Any] | None = None
+    """Returns the user of the token once more, as further requests of the client hand in none; see
+    ``ws4redis.tokens.user_of``."""
 
 
 def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubscriber) -> Grant:
@@ -94,7 +100,8 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     granted = [name for name in allowed if name not in refused]
     subscriber.set_pubsub_channels(request, granted)
     elsewhere = NOWHERE if "from" in request.GET else None
-    return Grant(subscriber, flags, identity, refused, since, elsewhere)
+    login = request.META.get(LOGIN)
+    return Grant(subscriber, flags, identity, refused, since, elsewhere, login)
 
 
 def _since(request: WSGIRequest, settings: Settings) -> dict[str, Position]:
@@ -223,7 +230,7 @@ def _identify(request: WSGIRequest, settings: Settings) -> None:
     if process_request := load_callable(settings.process_request):
         _run_process_request(process_request, request)
     elif apps.is_installed("django.contrib.sessions"):
-        _load_session(request)
+        load_session(request, request.COOKIES.get(django_settings.SESSION_COOKIE_NAME))
     if not hasattr(request, "session"):
         request.session = None  # type: ignore[assignment]
     if getattr(request, "user", None) is None:
@@ -236,9 +243,14 @@ def _run_process_request(process_request: Any, request: WSGIRequest) -> None:
         raise TypeError(f"WS4REDIS_PROCESS_REQUEST must return nothing, got {returned!r}.")
 
 
-def _load_session(request: WSGIRequest) -> None:
+def load_session(request: Any, key: str | None) -> None:
+    """Set ``request.session`` and, if it exists, ``request.user`` as it says.
+
+    Args:
+        request: Without them so far.
+        key: Of the session.
+    """
     store = session_store()
-    key = request.COOKIES.get(django_settings.SESSION_COOKIE_NAME)
     request.session = store(key)
     if key is None:
         return
@@ -246,7 +258,7 @@ def _load_session(request: WSGIRequest) -> None:
         request.session = store()
         return
     # After a change of SECRET_KEY, Django would give the session a key that the browser never gets.
-    request.session.cycle_key = lambda: None  # type: ignore[method-assign]
+    request.session.cycle_key = lambda: None
     if apps.is_installed("django.contrib.auth"):
         from django.contrib.auth import get_user  # needs the app registry
 

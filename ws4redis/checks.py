@@ -4,6 +4,8 @@
   for each setting (see the reference of settings).
 * ``ws4redis.E047`` – ``WEBSOCKET_URLCONF`` can't be imported, or has no ``urlpatterns``. What
   Django's own checks say of URLs, they say of its ``urlpatterns``, too.
+* ``ws4redis.E048`` – ``WS4REDIS_TOKEN_AUTH`` names the method of Django REST framework, whose app
+  ``rest_framework.authtoken`` is not installed.
 * ``ws4redis.W001`` – the ``runserver`` command of another app wins.
 * ``ws4redis.W002`` – sessions in signed cookies: the session audience addresses nobody.
 * ``ws4redis.W003`` – deployment: every client may read and write every channel.
@@ -32,6 +34,7 @@ from ws4redis.subscriber import RedisSubscriber
 
 _OLD_NAMES = {"WS4REDIS_STORE": "WS4REDIS_SUBSCRIBER"}
 _STATICFILES = "django.contrib.staticfiles"
+_AUTHTOKEN = "rest_framework.authtoken"
 _RUNSERVER = "ws4redis.django_runserver.application"
 
 
@@ -51,6 +54,7 @@ def check_project(**_: Any) -> list[CheckMessage]:
         *_addresses(),
         *_subscriber(),
         *_positions(),
+        *_tokens(),
         *_views(),
     ]
 
@@ -138,6 +142,20 @@ def _positions() -> Iterator[CheckMessage]:
             hint="Name the facilities of your pages in WS4REDIS_HISTORY.",
             id="ws4redis.W006",
         )
+
+
+def _tokens() -> Iterator[CheckMessage]:
+    methods = conf.read_values().get("WS4REDIS_TOKEN_AUTH")
+    for method in methods if isinstance(methods, (list, tuple)) else [methods]:
+        # A function knows its module, and a text begins with it.
+        where = str(getattr(method, "__module__", method))
+        if where.startswith("ws4redis.tokens.rest_framework") and not apps.is_installed(_AUTHTOKEN):
+            yield Error(
+                "WS4REDIS_TOKEN_AUTH takes the tokens of Django REST framework, but "
+                f"{_AUTHTOKEN!r}, which keeps them, is not in INSTALLED_APPS.",
+                hint=f"Add {_AUTHTOKEN!r} to INSTALLED_APPS, and run 'manage.py migrate'.",
+                id="ws4redis.E048",
+            )
 
 
 def _views() -> Iterator[CheckMessage]:

@@ -235,14 +235,18 @@ class Endpoint:
         except BaseException:
             runner.call(facility.leave)
             raise
-        handler = self._handler(opening, facility, terms)
+        handler = self._handler(opening, grant, facility, terms)
         return _Ready(terms, facility, handler, source, sock, early)
 
-    def _handler(self, opening: _Opening, facility: Facility, terms: _Terms) -> Handler:
+    def _handler(
+        self, opening: _Opening, grant: access.Grant, facility: Facility, terms: _Terms
+    ) -> Handler:
         if terms.form is not Form.V1:
             return facility
         runner = opening.runner
-        visitor = _Visitor(_kept(opening.environ), opening.place, opening.settings, runner, terms)
+        # A token of the address is gone by then, and a ticket was good once.
+        environ = _kept(opening.environ) | {access.LOGIN: grant.login}
+        visitor = _Visitor(environ, opening.place, opening.settings, runner, terms)
         subscribe = partial(self._subscribe, visitor)
         return Multiplex(facility, subscribe, runner.options.heartbeat)
 

@@ -17,6 +17,9 @@ from ws4redis.loop.admission import ANONYMOUS, Identity
 USER_KEY = "_auth_user_id"
 """Where Django keeps the primary key of the user in a session."""
 
+_SESSION = "_ws4redis_session"
+"""Where a user has the session for which a request without one stands."""
+
 
 def identify(request: Any) -> Identity:
     """Return who a request comes from.
@@ -24,17 +27,28 @@ def identify(request: Any) -> Identity:
     Args:
         request: Has its ``session`` and ``user``.
     """
-    session, user = request.session, request.user
+    user = request.user
     # Asked first: a lazy user loads the session, which drops the key of one that does not exist.
     is_authenticated = user.is_authenticated
-    key = _session_key(session)
+    session = getattr(user, _SESSION, request.session)
+    key = session_key(session)
     if not is_authenticated:
         return Identity(session=key) if key else ANONYMOUS
     name = _name(request)
-    if not _is_stored(user):
+    if not is_stored(user):
         return Identity(user=name, session=key)
-    in_session = bool(key) and session.get(USER_KEY) == user_id(user)
+    in_session = bool(key) and is_login(session, user)
     return Identity(name, user_id(user), key, in_session, rights(user))
+
+
+def remember_session(user: Any, session: SessionBase) -> None:
+    """Let a user's websocket end with a session that its request has not."""
+    setattr(user, _SESSION, session)
+
+
+def remembered_session(user: Any) -> Any:
+    """Return what ``remember_session`` has noted; None if it has not."""
+    return getattr(user, _SESSION, None)
 
 
 def session_store() -> Any:
@@ -59,7 +73,13 @@ def rights(user: Any) -> int:
     return hash((user.get_username(), getattr(user, "password", ""), *flags, *names))
 
 
-def _session_key(session: Any) -> str:
+def is_login(session: Any, user: Any) -> bool:
+    """Return whether it is this session that says who the user is."""
+    return bool(session.get(USER_KEY) == user_id(user))
+
+
+def session_key(session: Any) -> str:
+    """Return the key by which a session is found again; empty if it can't be."""
     if not isinstance(session, SessionBase):
         return ""
     if isinstance(session, CookieStore) and not session.keys():
@@ -75,7 +95,7 @@ def _name(request: Any) -> str:
         return ""
 
 
-def _is_stored(user: Any) -> bool:
+def is_stored(user: Any) -> bool:
     """Return whether a user is one of Django's, so that what becomes of it can be found out."""
     if not apps.is_installed("django.contrib.auth"):
         return False

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client as Browser
 from playwright.sync_api import sync_playwright
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import ClientConnection
 
 from tests.acceptance.test_chat import CHROMIUM, FLAGS
+from tests.acceptance.test_v1 import Client
 from tests.raw import RawClient
 from tests.servers import ROOT, RedisServer, Server, serving
 from tests.settings import INSTALLED_APPS
@@ -296,16 +298,30 @@ def test_facilities_take_tokens_too(
 
 
 def test_no_token_is_in_the_log(site: Server, open_websocket: Open, token: str, users: Any) -> None:
-    secrets = [token, "guessed-0123456789", tickets.issue(users["mary"])]
-    for secret in secrets:
-        # Each in all places; the one in the middle is refused everywhere, and the last one in most.
-        for path in ("private/", "fails/", "ws/x"):
-            status(site, f"{path}?token={secret}")
-            status(site, path, Authorization=f"Bearer {secret}")
-            status(site, path, Sec_WebSocket_Protocol=f"ws4redis.token.{secret}")
-    status(site, f"missing/?token={token}")
+    good, bad = ["101"] * 3, ["403"] * 3
+    answers = {
+        token: (good, good),
+        "guessed-0123456789": (bad, bad),
+        tickets.issue(users["mary"]): (["101", "403", "403"], bad),
+    }
+    for secret, (of_view, of_facility) in answers.items():
+        assert statuses(site, "private/", secret) == of_view
+        assert statuses(site, "ws/x", secret) == of_facility
+        # It asks for no token.
+        assert statuses(site, "fails/", secret) == good
+    assert status(site, f"missing/?token={token}").startswith("404 ")
     wait_for(lambda: "missing" in site.log)
-    assert [secret for secret in secrets if secret in site.log] == []
+    assert [secret for secret in answers if secret in site.log] == []
+
+
+def statuses(site: Server, path: str, token: str) -> list[str]:
+    """Return what a handshake is answered with that hands a token in in each place."""
+    answers = (
+        status(site, f"{path}?token={token}"),
+        status(site, path, Authorization=f"Bearer {token}"),
+        status(site, path, Sec_WebSocket_Protocol=f"ws4redis.token.{token}"),
+    )
+    return [answer[:3] for answer in answers]
 
 
 def test_no_token_is_in_the_log_of_uwsgi_as_documented(
@@ -343,6 +359,61 @@ def test_who_is_barred_loses_the_websockets_that_a_token_has_opened(
         with pytest.raises(ConnectionClosedError) as closed:
             websocket.recv(PATIENCE)
         assert closed.value.rcvd.code == CloseCode.EXPELLED
+
+
+def test_a_logout_ends_what_a_ticket_opened_or_might_open(
+    site: Server, open_websocket: Open, users: Any, facility: str
+) -> None:
+    ending, lasting = Browser(), Browser()
+
+    def ticket(browser: Browser) -> str:
+        return tickets.issue(users["mary"], browser.session)
+
+    for browser in (ending, lasting):
+        browser.force_login(users["mary"])
+    paths = (f"messages/?channel={facility}&token=", f"ws/{facility}?echo&publish-user&token=")
+    ended = [open_websocket(address(site, path + ticket(ending))) for path in paths]
+    kept = open_websocket(address(site, f"plain/?token={ticket(lasting)}"))
+    unused = ticket(ending)
+    ending.logout()
+    for websocket in ended:
+        with pytest.raises(ConnectionClosedError) as closed:
+            websocket.recv(PATIENCE)
+        assert closed.value.rcvd.code == CloseCode.EXPELLED
+    assert status(site, f"private/?token={unused}").startswith("403 ")
+    kept.send("still here")
+    assert kept.recv(PATIENCE) == "None: still here"
+
+
+def test_further_facilities_are_those_of_the_token(
+    site: Server, open_websocket: Open, token: str, users: Any, facility: str, redis_client: Any
+) -> None:
+    for name, secret in (("john", token), ("mary", tickets.issue(users["mary"]))):
+        websocket = open_websocket(
+            address(site, f"ws/{facility}?token={secret}"), subprotocols=["ws4redis.v1"]
+        )
+        client = Client(websocket)
+        assert client.head()["type"] == "welcome"
+        channels = ["subscribe-user"]
+        client.say("subscribe", id=1, facility=f"{facility}x", channels=channels)
+        assert client.head()["type"] == "subscribed"
+        redis_client.publish(f"user:{name}:{facility}x", "for you")
+        assert client.read()[1] == "for you"
+
+
+def test_without_redis_the_log_says_why_no_ticket_counts(
+    directory: Path, own_redis: RedisServer, users: Any
+) -> None:
+    with serving("serve", directory, own_redis.url, **SITE) as running:
+        ticket = "x" * 43
+        assert status(running, f"private/?token={ticket}").startswith("403 ")
+        own_redis.stop()
+        for path in ("private/", "ws/x"):
+            assert status(running, f"{path}?token={ticket}").startswith("503 ")
+            assert status(running, f"{path}?token=no-ticket").startswith("403 ")
+        why = f"Redis at {own_redis.path} could not be used: "
+        wait_for(lambda: f"The token for '/private/' can't be looked at: {why}" in running.log)
+        wait_for(lambda: f"with 503: Try again later. {why}" in running.log)
 
 
 def test_users_of_tokens_are_known_without_sessions(

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -12,18 +19,27 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, connection
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
+from django.utils.module_loading import import_string
+from django.views.debug import ExceptionReporter
 
 from tests.servers import RedisServer
-from ws4redis.checks import check_settings
+from tests.waiting import PATIENCE, wait_for
+from ws4redis.checks import check_project, check_settings
 from ws4redis.conf import get_settings
 from ws4redis.exceptions import BusError
+from ws4redis.publisher import RedisPublisher
+from ws4redis.redis_store import RedisMessage
+from ws4redis.testing import WebSocketClient, override_bus
 from ws4redis.tokens import tickets, token_required, user_of
 from ws4redis.tokens.handed import hidden
 from ws4redis.tokens.jwt import authenticate
 
+TICKETS = "ws4redis.tokens.tickets.authenticate"
 JWT = "ws4redis.tokens.jwt.authenticate"
 
 
@@ -49,20 +65,123 @@ def test_each_ticket_is_another_and_names_nobody(anna: User) -> None:
     assert tickets.authenticate("x" * 43) is None
 
 
-def test_a_ticket_lasts_half_a_minute(anna: User, redis_client: Any) -> None:
-    ticket = tickets.issue(anna)
-    (key,) = redis_client.keys(f"*{ticket}")
-    assert 0 < redis_client.ttl(key) <= 30
-    redis_client.expire(key, 0)
+def test_a_ticket_lasts_half_a_minute(anna: User, own_redis: RedisServer) -> None:
+    with override_settings(WS4REDIS_CONNECTION=own_redis.url), own_redis.client() as client:
+        ticket = tickets.issue(anna)
+        (key,) = client.keys()
+        assert 0 < client.ttl(key) <= 30
+        client.expire(key, 0)
+        assert tickets.authenticate(ticket) is None
+
+
+def test_tickets_lie_below_the_prefix(anna: User, own_redis: RedisServer) -> None:
+    with override_settings(WS4REDIS_CONNECTION=own_redis.url), own_redis.client() as client:
+        with override_settings(WS4REDIS_PREFIX="shop"):
+            ticket = tickets.issue(anna)
+        (key,) = client.keys()
+        assert key.startswith(b"shop:ws4redis:ticket:")
+        with override_settings(WS4REDIS_PREFIX="other"):
+            assert tickets.authenticate(ticket) is None
+
+
+def test_redis_sees_neither_tickets_nor_sessions_nor_other_tokens(
+    anna: User, session: SessionBase, own_redis: RedisServer
+) -> None:
+    client = own_redis.client()
+    with override_settings(WS4REDIS_CONNECTION=own_redis.url), client.monitor() as monitor:
+        ticket = tickets.issue(anna, session)
+        assert tickets.authenticate("x.y" * 15) is tickets.authenticate("ä" * 43) is None
+        assert tickets.authenticate(ticket) == anna
+        client.echo("the end")
+        seen = list(iter(lambda: monitor.next_command()["command"], "ECHO the end"))
+    worth = [ticket, session.session_key, anna.get_session_auth_hash(), "x.yx.y", "\\xc3\\xa4"]
+    assert "ticket" in str(seen)
+    assert not [secret for secret in worth if secret in str(seen)]
+    assert len([command for command in seen if "ticket" in command]) == 3
+
+
+@pytest.fixture
+def old_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """One that does not know ``GETDEL``, as before 6.2."""
+    server = RedisServer(tmp_path)
+    server.start("--rename-command", "GETDEL", "")
+    wait_for(server.answers)
+    yield server
+    server.stop()
+
+
+def test_tickets_need_no_new_redis(anna: User, old_redis: RedisServer) -> None:
+    with override_settings(WS4REDIS_CONNECTION=old_redis.url):
+        ticket = tickets.issue(anna)
+        assert tickets.authenticate(ticket) == anna
+        assert tickets.authenticate(ticket) is None
+
+
+def test_of_many_who_come_at_once_one_gets_in(anna: User) -> None:
+    together = threading.Barrier(4)
+
+    def come(ticket: str) -> bool:
+        together.wait(PATIENCE)
+        try:
+            return tickets.authenticate(ticket) is not None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            came = pool.map(come, [tickets.issue(anna)] * 4)
+            assert sorted(came) == [False, False, False, True]
+
+
+@pytest.fixture
+def session(anna: User) -> SessionBase:
+    """A session in which the user is logged in."""
+    return logged_in(anna)
+
+
+def logged_in(user: User) -> SessionBase:
+    client = WebSocketClient()
+    client.force_login(user)
+    return client.session
+
+
+def test_a_ticket_dies_with_the_session(anna: User, session: SessionBase) -> None:
+    ticket, other = tickets.issue(anna, session), tickets.issue(anna, logged_in(anna))
+    session.flush()
+    assert tickets.authenticate(ticket) is None
+    assert tickets.authenticate(other) == anna
+
+
+def test_a_ticket_dies_with_its_user_if_it_has_a_session(anna: User, session: SessionBase) -> None:
+    for change in ({"is_active": False}, {"is_active": True, "password": "!another"}):
+        ticket = tickets.issue(anna, session)
+        User.objects.filter(pk=anna.pk).update(**change)
+        assert tickets.authenticate(ticket) is None
+
+
+def test_a_session_that_is_somebody_elses_by_then_is_worth_nothing(
+    anna: User, users: Any, session: SessionBase
+) -> None:
+    ticket = tickets.issue(anna, session)
+    session["_auth_user_id"] = str(users["mary"].pk)
+    session["_auth_user_hash"] = users["mary"].get_session_auth_hash()
+    session.save()
     assert tickets.authenticate(ticket) is None
 
 
-@override_settings(WS4REDIS_PREFIX="shop")
-def test_tickets_lie_below_the_prefix(anna: User, redis_client: Any) -> None:
-    ticket = tickets.issue(anna)
-    assert redis_client.exists(f"shop:ws4redis:ticket:{ticket}")
-    with override_settings(WS4REDIS_PREFIX="other"):
-        assert tickets.authenticate(ticket) is None
+def test_a_session_that_did_not_log_the_user_in_does_not_matter(
+    anna: User, users: Any, session: SessionBase
+) -> None:
+    ticket = tickets.issue(users["mary"], session)
+    session.flush()
+    assert tickets.authenticate(ticket) == users["mary"]
+
+
+@override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies")
+def test_sessions_in_cookies_give_tickets(anna: User) -> None:
+    session = logged_in(anna)
+    assert session.session_key
+    assert tickets.authenticate(tickets.issue(anna, session)) == anna
 
 
 def test_a_ticket_dies_with_the_password(anna: User) -> None:
@@ -83,7 +202,9 @@ def test_nobody_gets_no_ticket(redis_server: RedisServer) -> None:
         tickets.issue(AnonymousUser())
 
 
-def test_tickets_need_redis(anna: User, own_redis: RedisServer) -> None:
+def test_who_has_no_redis_is_told(
+    anna: User, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     with override_settings(WS4REDIS_CONNECTION=own_redis.url):
         ticket = tickets.issue(anna)
         own_redis.stop()
@@ -91,6 +212,9 @@ def test_tickets_need_redis(anna: User, own_redis: RedisServer) -> None:
             tickets.issue(anna)
         answer = token_required(page)(request(ticket))
         assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    (line,) = [one.getMessage() for one in caplog.records if one.name.startswith("ws4redis.tokens")]
+    assert line.startswith(f"The token for '/' can't be looked at: Redis at {own_redis.path} could")
+    assert ticket not in caplog.text
 
 
 def page(request: Any) -> HttpResponse:
@@ -193,7 +317,7 @@ def test_who_is_not_active_is_nobody(sign: Sign, anna: User) -> None:
 
 
 def test_the_first_method_that_knows_a_token_counts(sign: Sign, anna: User) -> None:
-    both = [JWT, "ws4redis.tokens.tickets.authenticate"]
+    both = [JWT, TICKETS]
     ticket = tickets.issue(anna)
     with override_settings(WS4REDIS_TOKEN_AUTH=both):
         assert user_of(request(sign())) == user_of(request(ticket)) == anna
@@ -242,6 +366,215 @@ def test_the_header_wins_and_all_tokens_are_taken_out() -> None:
     assert handshake.headers["Sec-WebSocket-Protocol"] == "a"
 
 
+FAILURES = (OperationalError, jwt.PyJWTError, RuntimeError)
+
+
+def report(method: Any, token: str) -> str:
+    """Return what Django's page for errors says of a token that could not be looked at."""
+    with override_settings(WS4REDIS_TOKEN_AUTH=method), pytest.raises(FAILURES) as caught:
+        user_of(request(token))
+    kind, error, traceback = caught._excinfo
+    while traceback.tb_frame.f_code.co_filename == __file__:
+        # What a test knows is no secret.
+        traceback = traceback.tb_next
+    return str(ExceptionReporter(None, kind, error, traceback).get_traceback_html())
+
+
+def no_database(*_: Any) -> Any:
+    raise OperationalError("the database is away")
+
+
+def test_no_report_of_an_error_shows_a_signed_token_or_its_key(sign: Sign) -> None:
+    token = sign()
+    with connection.execute_wrapper(no_database):
+        shown = report(JWT, token)
+    assert "the database is away" in shown
+    assert settings.SECRET_KEY not in shown
+    assert token not in shown
+
+
+def test_no_report_of_a_wrong_key_shows_it(sign: Sign) -> None:
+    token = sign(rsa.generate_private_key(65537, 2048), "RS256")
+    with override_settings(WS4REDIS_JWT={"key": "secret, not PEM", "algorithms": ["RS256"]}):
+        shown = report(JWT, token)
+    assert "InvalidKeyError" in shown
+    assert "secret, not PEM" not in shown
+    assert token not in shown
+
+
+def test_no_report_of_an_error_shows_a_ticket_or_whose_it_is(
+    anna: User, session: SessionBase
+) -> None:
+    for ticket in (tickets.issue(anna), tickets.issue(anna, session)):
+        with connection.execute_wrapper(no_database):
+            shown = report(TICKETS, ticket)
+        assert "the database is away" in shown
+        for secret in (ticket, anna.get_session_auth_hash(), session.session_key):
+            assert str(secret) not in shown
+
+
+def test_no_report_of_an_error_shows_what_a_method_of_the_site_knew(users: Any) -> None:
+    token = secrets.token_hex()
+
+    def fails(token: str) -> Any:
+        half = token[:9]
+        raise RuntimeError(f"a key of {len(half)} characters")
+
+    shown = report(fails, token)
+    assert "a key of 9 characters" in shown
+    assert token[:9] not in shown
+    with connection.execute_wrapper(no_database):
+        shown = report(lambda token: User.objects.get(username=token), token)
+    assert "the database is away" in shown
+    assert token not in shown
+
+
+@pytest.fixture
+def client(anna: User) -> Iterator[WebSocketClient]:
+    """A client of views and facilities that want tokens, and of a Redis in memory."""
+    site = {
+        "WEBSOCKET_URLCONF": "tests.handling.urls",
+        "WS4REDIS_PROCESS_REQUEST": "ws4redis.tokens.process_request",
+        "WS4REDIS_SUBPROTOCOLS": ["ws4redis"],
+        "WS4REDIS_TOKEN_AUTH": [TICKETS, JWT],
+    }
+    with override_settings(**site), override_bus():
+        yield WebSocketClient()
+
+
+def ways(token: str) -> list[dict[str, Any]]:
+    """Return how a client may hand a token in."""
+    return [
+        {"query": f"?token={token}"},
+        {"headers": {"Authorization": f"Bearer {token}"}},
+        {"subprotocols": ["ws4redis.v1", "ws4redis", f"ws4redis.token.{token}"]},
+    ]
+
+
+def test_a_websocket_takes_tokens_from_each_place(
+    client: WebSocketClient, sign: Sign, anna: User
+) -> None:
+    for make in (sign, partial(tickets.issue, anna)):
+        for number in range(3):
+            way = ways(make())[number]
+            with client.connect("/private/" + way.pop("query", ""), **way) as websocket:
+                name, address, subprotocols, _ = websocket.receive_json()
+                assert (name, address) == ("anna", "/private/")
+                assert subprotocols == ["ws4redis", "ws4redis.v1"][: 2 * (number == 2)]
+                assert websocket.subprotocol == ("ws4redis" if number == 2 else None)
+    for way in ways("wrong"):
+        client.assert_refused("/private/" + way.pop("query", ""), 403, **way)
+
+
+V1 = ("ws4redis.v1",)
+
+
+def head(websocket: Any) -> tuple[str, Any]:
+    """Return what is answered, and what it says of the channel of a user."""
+    said = json.loads(websocket.receive())
+    return said["type"], said.get("refused", said.get("status"))
+
+
+def subscribe(websocket: Any, facility: str) -> tuple[str, Any]:
+    command = {"type": "subscribe", "id": 1, "facility": facility, "channels": ["subscribe-user"]}
+    websocket.send_json(command)
+    return head(websocket)
+
+
+def publish(facility: str, user: str) -> None:
+    RedisPublisher(facility=facility, users=[user]).publish_message(RedisMessage("hello"))
+
+
+def test_further_facilities_need_no_further_token(
+    client: WebSocketClient, sign: Sign, anna: User, session: SessionBase
+) -> None:
+    for token in (sign(), tickets.issue(anna), tickets.issue(anna, session)):
+        two, three = secrets.token_hex(), secrets.token_hex()
+        with client.connect(f"/ws/one?token={token}", subprotocols=V1) as websocket:
+            assert head(websocket) == ("welcome", {})
+            assert subscribe(websocket, two) == ("subscribed", {})
+            assert subscribe(websocket, three) == ("subscribed", {})
+            publish(two, "anna")
+            publish(three, "paul")
+            publish(three, "anna")
+            assert f"user:anna:{two}" in websocket.receive()
+            assert f"user:anna:{three}" in websocket.receive()
+            websocket.assert_nothing()
+
+
+def test_who_may_not_come_any_more_gets_no_further_facility(
+    client: WebSocketClient, anna: User
+) -> None:
+    # No signal tells of these.
+    for change in ({"is_active": False}, {"is_active": True, "password": "!another"}):
+        path = f"/ws/one?token={tickets.issue(anna)}"
+        with client.connect(path, subprotocols=V1) as websocket:
+            assert head(websocket) == ("welcome", {})
+            User.objects.filter(pk=anna.pk).update(**change)
+            assert subscribe(websocket, "two") == ("refused", 403)
+        User.objects.filter(pk=anna.pk).update(is_active=True)
+        anna.refresh_from_db()
+
+
+def test_whose_session_has_ended_gets_no_further_facility(
+    client: WebSocketClient, anna: User, session: SessionBase
+) -> None:
+    path = f"/ws/one?token={tickets.issue(anna, session)}"
+    with client.connect(path, subprotocols=V1) as websocket:
+        assert head(websocket) == ("welcome", {})
+        session.delete()
+        assert subscribe(websocket, "two") == ("refused", 403)
+
+
+def test_rights_are_judged_anew_for_a_further_facility(client: WebSocketClient, anna: User) -> None:
+    policy = Policy()
+    with override_settings(WS4REDIS_ALLOWED_CHANNELS=policy):
+        websocket = client.connect(f"/ws/one?token={tickets.issue(anna)}", subprotocols=V1)
+        assert head(websocket) == ("welcome", {})
+        anna.is_staff = policy.wants_staff = True
+        assert subscribe(websocket, "two") == ("subscribed", {"subscribe-user": "not allowed"})
+        User.objects.filter(pk=anna.pk).update(is_staff=True)
+        assert subscribe(websocket, "two") == ("subscribed", {})
+
+
+class Policy:
+    """Lets all users in, until it wants none but those of the staff."""
+
+    wants_staff = False
+
+    def __call__(self, request: Any, channels: list[str]) -> list[str]:
+        return channels if request.user.is_staff or not self.wants_staff else []
+
+
+def test_what_a_method_noted_on_the_user_is_there_for_further_facilities(
+    client: WebSocketClient, anna: User
+) -> None:
+    def method(token: str) -> Any:
+        user: Any = User.objects.get(pk=anna.pk)
+        user.scope = token
+        return user
+
+    def policy(request: Any, channels: list[str]) -> list[str]:
+        return channels if request.user.scope == "all" else []
+
+    with override_settings(WS4REDIS_TOKEN_AUTH=method, WS4REDIS_ALLOWED_CHANNELS=policy):
+        for scope, refused in (("all", {}), ("little", {"subscribe-user": "not allowed"})):
+            websocket = client.connect(f"/ws/one?token={scope}", subprotocols=V1)
+            assert head(websocket) == ("welcome", {})
+            assert subscribe(websocket, "two") == ("subscribed", refused)
+
+
+def test_users_that_are_in_no_database_get_further_facilities_too(client: WebSocketClient) -> None:
+    somebody = SimpleNamespace(is_authenticated=True, get_username=lambda: "somebody")
+    once = iter([somebody])
+    with override_settings(WS4REDIS_TOKEN_AUTH=lambda token: next(once, None)):
+        websocket = client.connect("/ws/one?token=x", subprotocols=V1)
+        assert head(websocket) == ("welcome", {})
+        assert subscribe(websocket, "two") == ("subscribed", {})
+        somebody.is_active = False
+        assert subscribe(websocket, "three") == ("refused", 403)
+
+
 def test_a_line_of_a_log_hides_tokens() -> None:
     line = "GET /a?b=c&token=secret&d=e HTTP/1.1"
     assert hidden(line) == "GET /a?b=c&token=***&d=e HTTP/1.1"
@@ -274,6 +607,18 @@ def test_a_wrong_setting_is_named(name: str, value: Any, check: str) -> None:
         assert message.msg.startswith(name)
         with pytest.raises(ImproperlyConfigured, match=name):
             get_settings()
+
+
+def test_the_app_that_keeps_tokens_has_to_be_installed() -> None:
+    named = "ws4redis.tokens.rest_framework.authenticate"
+    for method in (named, [JWT, named], [import_string(named)]):
+        with override_settings(WS4REDIS_TOKEN_AUTH=method):
+            (message,) = check_project()
+        assert message.id == "ws4redis.E048"
+        assert "'rest_framework.authtoken'" in message.msg
+    apps = [*settings.INSTALLED_APPS, "rest_framework.authtoken"]
+    with override_settings(WS4REDIS_TOKEN_AUTH=named, INSTALLED_APPS=apps):
+        assert check_project() == []
 
 
 def test_a_wrong_key_is_not_shown() -> None:

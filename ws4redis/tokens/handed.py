@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.views.decorators.debug import sensitive_variables
+
 PARAMETER = "token"
 """Of the address."""
 SUBPROTOCOL = "ws4redis"
@@ -21,6 +23,7 @@ _IN_ADDRESS = re.compile(rf"([?&]{PARAMETER}=)[^&\s]*")
 _BEARER = re.compile(r"bearer +(.*)", re.IGNORECASE)
 
 
+@sensitive_variables()
 def take(request: Any) -> str | None:
     """Take the token out of a request, so that no view and no report of an error shows it.
 

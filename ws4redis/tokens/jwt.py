@@ -14,7 +14,7 @@ KIND = "token_type"
 """The claim by which some issuers, such as Simple JWT, tell what a token is for."""
 
 
-@sensitive_variables("token")
+@sensitive_variables()
 def authenticate(token: str) -> Any:
     """Return the user of a token; None if it is not valid any more, or never was.
 

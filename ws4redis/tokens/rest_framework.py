@@ -8,7 +8,7 @@ import rest_framework  # noqa: F401  the check of WS4REDIS_TOKEN_AUTH says if it
 from django.views.decorators.debug import sensitive_variables
 
 
-@sensitive_variables("token")
+@sensitive_variables()
 def authenticate(token: str) -> Any:
     """Return the user of a token; None if there is none."""
     # Its models can be imported only when all apps are.
