@@ -51,9 +51,11 @@ def poll(request: Any, websocket: Any) -> None:
 
 @websocket
 def fail(request: Any, websocket: Any, when: str) -> None:
-    if when == "late":
+    if when.endswith("told"):
+        websocket.subscribe("GO")
+    if when != "early":
         websocket.receive()
-    raise ValueError("of the view")
+    raise ValueError(f"of the view {when}")
 
 
 @websocket
@@ -75,6 +77,14 @@ def announce(request: Any, websocket: Any) -> None:
     for data in websocket:
         publisher.publish_message({"text": data}, on_commit=data.startswith("later"))
         websocket.send("done")
+
+
+@websocket
+def lengths(request: Any, websocket: Any) -> None:
+    """Tell how long the messages of a channel are."""
+    websocket.subscribe("BIG")
+    for data in websocket:
+        websocket.send(str(len(data)))
 
 
 @websocket
@@ -106,6 +116,7 @@ urlpatterns = [
     path("fail/<when>/", fail),
     path("farewell/", farewell),
     path("inside/", inside),
+    path("lengths/", lengths),
     path("negotiate/", negotiate),
     path("ping/", ping),
     path("poll/", poll),
