@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from select import select
+from threading import Event
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -79,6 +80,16 @@ def announce(request: Any, websocket: Any) -> None:
         websocket.send("done")
 
 
+ENOUGH = Event()
+
+
+@websocket
+def lasting(request: Any, websocket: Any) -> None:
+    """Go on after the websocket has ended."""
+    websocket.send("begun")
+    ENOUGH.wait()
+
+
 @websocket
 def lengths(request: Any, websocket: Any) -> None:
     """Tell how long the messages of a channel are."""
@@ -116,6 +127,7 @@ urlpatterns = [
     path("fail/<when>/", fail),
     path("farewell/", farewell),
     path("inside/", inside),
+    path("lasting/", lasting),
     path("lengths/", lengths),
     path("negotiate/", negotiate),
     path("ping/", ping),

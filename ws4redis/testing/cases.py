@@ -111,8 +111,8 @@ class _LiveViews(Views):
             time.sleep(POLL)
         if self.running:
             raise AssertionError(
-                f"{self.running} view(s) still run, {seconds:g} s after their websockets were "
-                "closed."
+                f"Views that still run {seconds:g} s after their websockets were closed: "
+                f"{self.running}. They must end with them."
             )
 
 
