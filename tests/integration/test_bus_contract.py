@@ -351,7 +351,7 @@ def test_the_channels_of_a_manager(world: World, plain: str) -> None:
 
     def hear(name: str, message: Any) -> bool:
         heard.append((name, message))
-        return message != "last"
+        return bool(message != "last")
 
     def expect(*messages: tuple[str, Any]) -> None:
         while len(heard) < len(messages):

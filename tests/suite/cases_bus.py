@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 from unittest.mock import patch
 
 from django.contrib.auth.models import Group, User
@@ -153,8 +154,12 @@ class FacilityTest(NoNonsense, WebSocketTestMixin, TestCase):
 
     def test_nobody_is_no_audience(self) -> None:
         publish("hello")
-        for nobody in ({}, {"users": []}, {"broadcast": False}):
-            audience = {"facility": "chat", **nobody} if nobody else {}
+        nobody: list[dict[str, Any]] = [
+            {},
+            {"facility": "chat", "users": []},
+            {"facility": "chat", "broadcast": False},
+        ]
+        for audience in nobody:
             with self.assertRaisesRegex(AssertionError, "Nobody is addressed"):
                 self.assertPublished("hello", **audience)
 
