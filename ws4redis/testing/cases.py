@@ -111,10 +111,9 @@ class _LiveViews(Views):
         end = time.monotonic() + seconds
         while self._running and time.monotonic() < end:
             time.sleep(POLL)
-        if self.running:
+        if self._running:
             raise AssertionError(
-                f"Views that still run {seconds:g} s after their websockets were closed: "
-                f"{self.running}. They must end with them."
+                f"Views that have not ended with their websockets: {len(self._running)}."
             )
 
 
