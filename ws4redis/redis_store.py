@@ -232,42 +232,51 @@ def publish(
     Raises:
         BusError: Redis is away.
     """
-    plain, calls = _sorted_out(channels, payload, seconds, once)
-    length = max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1)))
-    receivers = 0
     with bus_errors(connection):
-        for names in chunks(plain, length):
-            receivers += _publish_plain(connection, names, payload, seconds)
-        for chunk in chunks(calls, length):
-            receivers += sum(answer[0] for answer in run(connection, chunk))
-    return receivers
+        return sum(taken for _, taken in _published(connection, channels, payload, seconds, once))
+
+
+def _published(
+    connection: Any, channels: Iterable[str], payload: bytes, seconds: int, once: str
+) -> Iterator[tuple[str, int]]:
+    """Publish; yield each channel on which that happened, and how many loop processes took it."""
+    plain, kept = _sorted_out(channels, payload, seconds, once)
+    length = max(1, min(CHUNK, CHUNK_BYTES // (len(payload) or 1)))
+    for names in chunks(plain, length):
+        yield from zip(names, _publish_plain(connection, names, payload, seconds), strict=True)
+    for chunk in chunks(kept, length):
+        answers = run(connection, [call for _, call in chunk])
+        for (name, _), (taken, _, was_published) in zip(chunk, answers, strict=True):
+            if not was_published:
+                yield name, taken
 
 
 def _sorted_out(
     channels: Iterable[str], payload: bytes, seconds: int, once: str
-) -> tuple[Iterable[str], list[Call]]:
-    """Return the channels without a history, and a call for each of those with one."""
+) -> tuple[Iterable[str], list[tuple[str, Call]]]:
+    """Return the channels without a history, and those with one, each with its call."""
     histories = get_histories()
     if not histories:
         return channels, []
-    plain, calls = [], []
+    plain, kept = [], []
     for name in channels:
         if retention := histories.retention(name):
-            calls.append(histories.publish(name, retention, payload, seconds, once))
+            kept.append((name, histories.publish(name, retention, payload, seconds, once)))
         else:
             plain.append(name)
-    return plain, calls
+    return plain, kept
 
 
-def _publish_plain(connection: Any, channels: list[str], payload: bytes, seconds: int) -> int:
+def _publish_plain(connection: Any, channels: list[str], payload: bytes, seconds: int) -> list[int]:
+    """Publish on channels without a history; return how many loop processes took each message."""
     # A transaction without a command that writes would be refused by a Redis that is full.
     pipeline = connection.pipeline(transaction=bool(seconds))
     for channel in channels:
         if seconds:
             pipeline.set(channel, payload, ex=seconds)
         pipeline.publish(channel, payload)
-    answers = pipeline.execute()
-    return sum(answers[1::2] if seconds else answers)
+    answers: list[int] = pipeline.execute()
+    return answers[1::2] if seconds else answers
 
 
 def chunks(items: Iterable[Item], length: int) -> Iterator[list[Item]]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
+from typing import Any
+from unittest.mock import patch
 
 from django.contrib.auth.models import Group, User
 from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
 
-from tests.suite.cases_views import NoNonsense
+from tests.suite.cases_views import NoNonsense, errors_of
+from ws4redis.exceptions import BusError
 from ws4redis.publisher import RedisPublisher
+from ws4redis.redis_client import get_client
 from ws4redis.subscriber import RedisSubscriber
 from ws4redis.testing import (
+    LiveServerTestCase,
     WebSocketClient,
     WebSocketTestMixin,
     captured_messages,
@@ -146,8 +152,91 @@ class FacilityTest(NoNonsense, WebSocketTestMixin, TestCase):
         self.assertEqual([one.facility for one in self.published], ["chat"])
         self.assertEqual(self.published[0].json(), {"a": 1, "b": [2]})
 
+    def test_nobody_is_no_audience(self) -> None:
+        publish("hello")
+        nobody: list[dict[str, Any]] = [
+            {},
+            {"facility": "chat", "users": []},
+            {"facility": "chat", "broadcast": False},
+        ]
+        for audience in nobody:
+            with self.assertRaisesRegex(AssertionError, "Nobody is addressed"):
+                self.assertPublished("hello", **audience)
+
+    def test_what_clients_of_a_facility_publish_is_told(self) -> None:
+        self.client.connect(CHAT).send("hello")
+        self.assertPublished("hello", facility="chat", broadcast=True)
+        self.assertEqual(len(self.published), 1)
+
+    @override_settings(WS4REDIS_HISTORY={"chat": {}})
+    def test_what_a_key_keeps_back_was_not_published(self) -> None:
+        publish("one", idempotency_key="key")
+        publish("two", idempotency_key="key")
+        publish("three", idempotency_key="other")
+        self.assertEqual([str(one.data) for one in self.published], ["one", "three"])
+
+    def test_what_a_redis_refuses_was_not_published(self) -> None:
+        with (
+            patch.dict(sys.modules, {"fakeredis": None}),
+            override_bus(),
+            self.assertRaisesRegex(BusError, r"ws4redis\[testing\]"),
+        ):
+            publish("hello")
+        self.assertEqual(self.published, [])
+
+    @override_settings(WEBSOCKET_URLCONF="tests.suite.urls")
+    def test_a_view_takes_messages_as_they_come(self) -> None:
+        socket = self.client.connect("/lengths/")
+        for _ in range(300):
+            get_client().publish("BIG", "x" * 4000)
+        other = self.client.connect("/lengths/")
+        self.assertEqual([socket.receive() for _ in range(300)], ["4000"] * 300)
+        other.assert_nothing()
+
+    @override_settings(WS4REDIS_HEARTBEAT="--beat--", WS4REDIS_HEARTBEAT_INTERVAL=4)
+    def test_hearts_beat(self) -> None:
+        facility, view = self.client.connect(CHAT), self.client.connect("/farewell/")
+        facility.advance(60)
+        self.assertEqual([facility.receive(0) for _ in range(15)], ["--beat--"] * 15)
+        facility.assert_nothing()
+        self.assertEqual(facility.receive(timeout=4), "--beat--")
+        view.assert_nothing(10)
+
+    @override_settings(WS4REDIS_PING_INTERVAL=10)
+    def test_who_answers_pings_stays(self) -> None:
+        facility, view = self.client.connect(CHAT), self.client.connect("/clock/")
+        facility.advance(100)
+        self.assertFalse(facility.closed)
+        self.assertEqual(view.receive(), "1 min")
+
+    def test_persisted_messages_expire(self) -> None:
+        publish("short", expire=5)
+        publish("long", "other", expire=5000)
+        socket = self.client.connect(CHAT)
+        self.assertEqual(socket.receive(), "short")
+        socket.advance(4.5)
+        self.assertEqual(self.client.connect(CHAT).receive(), "short")
+        socket.advance(1)
+        self.client.connect(CHAT).assert_nothing()
+        self.assertEqual(self.client.connect("/ws/other?subscribe-broadcast").receive(), "long")
+
+    def test_a_live_server_does_not_hear_what_is_published_in_memory(self) -> None:
+        class Case(WebSocketTestMixin, LiveServerTestCase):
+            def test(self) -> None: ...
+
+        self.assertIn("leave out WebSocketTestMixin", errors_of(Case))
+
 
 class CapturedTest(TestCase):
+    @override_settings(WS4REDIS_HISTORY={"chat": {}})
+    def test_a_key_publishes_but_once(self) -> None:
+        with captured_messages() as messages:
+            for text in ("one", "two"):
+                publish(text, idempotency_key="key")
+            publish("three")
+            publish("three")
+        self.assertEqual([str(one.data) for one in messages], ["one", "three", "three"])
+
     def test_without_a_bus(self) -> None:
         with captured_messages() as messages:
             publish("one", expire=5)

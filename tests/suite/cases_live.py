@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 from django.contrib.auth.models import Group, User
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
-from django.test import Client, override_settings
+from django.test import Client, SimpleTestCase, override_settings
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.suite import urls
+from tests.suite.cases_views import NoNonsense, errors_of
 from tests.waiting import PATIENCE, wait_for
 from ws4redis.publisher import RedisPublisher
-from ws4redis.testing import LiveServerMixin, LiveServerTestCase
+from ws4redis.testing import LiveServerMixin, LiveServerTestCase, cases
 
 SUITE = override_settings(WEBSOCKET_URLCONF="tests.suite.urls", ALLOWED_HOSTS=["localhost"])
 
@@ -61,6 +64,21 @@ class LiveTest(Opens, LiveServerTestCase):
     def test_the_end_of_a_view_reaches_the_database(self) -> None:
         self.open("/farewell/").close()
         wait_for(Group.objects.filter(name="closed with 1000").exists)
+
+
+@SUITE
+class LastingViewTest(NoNonsense, SimpleTestCase):
+    @override_settings(WS4REDIS_DRAIN_TIME=1)
+    def test_views_that_outlive_their_class_fail_it(self) -> None:
+        class Case(Opens, LiveServerTestCase):
+            def test(self) -> None:
+                self.open("/lasting/").recv(PATIENCE)
+                self.open("/lasting/").recv(PATIENCE)
+                self.open("/echo/")
+
+        self.addCleanup(urls.ENOUGH.set)
+        with patch.object(cases, "PATIENCE", 0.5):
+            self.assertIn("not ended with their websockets: 2.", errors_of(Case))
 
 
 @SUITE

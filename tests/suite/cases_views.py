@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
+import unittest
 from typing import Any
+from unittest.mock import patch
 
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
-from django.test import TestCase, TransactionTestCase, override_settings
+from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
 
 from ws4redis.exceptions import BusError
+from ws4redis.redis_client import get_client
 from ws4redis.testing import HandshakeRefused, WebSocketClient, WebSocketTestMixin, override_bus
 
 SUITE = override_settings(WEBSOCKET_URLCONF="tests.suite.urls")
@@ -25,6 +29,7 @@ class NoNonsense:
 
 
 @SUITE
+@override_bus()
 class ViewTest(NoNonsense, TestCase):
     client: WebSocketClient
     client_class = WebSocketClient
@@ -84,6 +89,12 @@ class ViewTest(NoNonsense, TestCase):
             with self.assertRaisesRegex(AssertionError, r"4000 \(enough\)"):
                 action()
 
+    def test_what_no_browser_opens_is_not_opened(self) -> None:
+        for path in ("/farewell/", "/ws/chat?subscribe-broadcast"):
+            with self.assertRaisesRegex(AssertionError, "No browser opens"):
+                self.client.connect(path, subprotocols=["a"])
+        self.assertTrue(Group.objects.filter(name="closed with 1006").exists())
+
     def test_no_time_passes_but_where_the_test_says_so(self) -> None:
         with self.client.connect("/clock/") as socket:
             socket.assert_nothing(59)
@@ -124,9 +135,14 @@ class ViewTest(NoNonsense, TestCase):
         self.assertTrue(Group.objects.filter(name="closed with 4321").exists())
 
     def test_who_needs_a_bus_is_told_so(self) -> None:
-        for path in ("/chat/", "/ws/chat?subscribe-broadcast"):
-            with self.assertRaisesRegex(BusError, "override_bus"):
-                self.client.connect(path)
+        with patch.dict(sys.modules, {"fakeredis": None}), override_bus():
+            for path in ("/chat/", "/announce/", "/ws/chat?subscribe-broadcast"):
+                with self.assertRaisesRegex(BusError, r"ws4redis\[testing\]"):
+                    self.client.connect(path).send("x")
+            with self.captureOnCommitCallbacks(execute=True):
+                self.client.force_login(User.objects.create_user("john"))
+                self.client.logout()
+            self.test_messages_come_back_in_order()
 
     def test_who_waits_in_a_way_of_its_own_is_told_so(self) -> None:
         with self.assertRaisesRegex(NotImplementedError, "LiveServerTestCase"):
@@ -147,6 +163,7 @@ def closed(get_response: Any) -> Any:
 
 
 @SUITE
+@override_bus()
 class TransactionTest(TransactionTestCase):
     client: WebSocketClient
     client_class = WebSocketClient
@@ -173,16 +190,84 @@ class ChannelTest(WebSocketTestMixin, TestCase):
         self.assertEqual([str(said.data) for said in self.published], ["hello", "still there?"])
 
 
+@SUITE
 class LeftOpenTest(TestCase):
-    def test_all_websockets_end_with_their_client(self) -> None:
-        with self.settings(WEBSOCKET_URLCONF="tests.suite.urls"):
-            client = WebSocketClient()
-            client.connect("/farewell/")
-            del client
-            self.assertTrue(Group.objects.filter(name="closed with 1006").exists())
-
     def test_all_websockets_end_with_the_bus(self) -> None:
-        with self.settings(WEBSOCKET_URLCONF="tests.suite.urls"):
-            with override_bus():
+        with override_bus():
+            WebSocketClient().connect("/farewell/")
+        self.assertTrue(Group.objects.filter(name="closed with 1006").exists())
+
+    def test_what_would_not_end_with_the_test_is_not_opened(self) -> None:
+        with self.assertRaisesRegex(RuntimeError, "WebSocketTestMixin, or override_bus"):
+            WebSocketClient().connect("/farewell/")
+
+    def test_what_would_end_after_the_transaction_of_its_class_is_not_opened(self) -> None:
+        class Case(WebSocketTestMixin, TestCase):
+            @classmethod
+            def setUpTestData(cls) -> None:
                 WebSocketClient().connect("/farewell/")
-            self.assertTrue(Group.objects.filter(name="closed with 1006").exists())
+
+            def test(self) -> None: ...
+
+        self.assertIn("WebSocketTestMixin, or override_bus", errors_of(Case))
+        self.assertFalse(Group.objects.exists())
+
+
+@SUITE
+class FailingViewTest(NoNonsense, SimpleTestCase):
+    def test_a_view_that_fails_at_the_end_fails_the_test(self) -> None:
+        class Case(WebSocketTestMixin, SimpleTestCase):
+            def test(self) -> None:
+                self.client.connect("/fail/at-end/")
+
+        self.assertIn("ValueError: of the view at-end", errors_of(Case))
+
+    def test_but_not_where_a_browser_would_see_it(self) -> None:
+        class Case(WebSocketTestMixin, SimpleTestCase):
+            def test(self) -> None:
+                WebSocketClient(raise_request_exception=False).connect("/fail/at-end/")
+
+        self.assertEqual(errors_of(Case), "")
+
+    def test_of_several_none_is_lost(self) -> None:
+        with override_bus():
+            one, two = (WebSocketClient().connect(f"/fail/{n}-told/") for n in "12")
+            get_client().publish("GO", "x")
+            with self.assertRaisesRegex(ValueError, "1-told"):
+                one.assert_nothing()
+            with self.assertRaisesRegex(ValueError, "2-told"):
+                one.assert_nothing()
+            two.assert_closed(1011)
+
+    def test_the_end_tells_all_that_are_left(self) -> None:
+        with self.assertRaises(ExceptionGroup) as group, override_bus():
+            for name in ("late", "1-told", "2-told"):
+                WebSocketClient().connect(f"/fail/{name}/")
+            get_client().publish("GO", "x")
+        names = sorted(str(one) for one in group.exception.exceptions)
+        expected = ["1-told", "2-told", "late"]
+        self.assertEqual(names, [f"of the view {name}" for name in expected])
+
+    @override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True)
+    def test_one_failure_is_one(self) -> None:
+        with override_bus():
+            socket = WebSocketClient().connect("/fail/late/")
+            with self.assertRaisesRegex(ValueError, "late"):
+                socket.send("go on")
+
+    def test_whose_view_it_is_decides_whether_it_is_raised(self) -> None:
+        with override_bus():
+            quiet = WebSocketClient(raise_request_exception=False).connect("/fail/1-told/")
+            loud = WebSocketClient().connect("/fail/2-told/")
+            get_client().publish("GO", "x")
+            with self.assertRaisesRegex(ValueError, "2-told"):
+                quiet.assert_nothing()
+            loud.assert_closed(1011)
+            quiet.assert_closed(1011)
+
+
+def errors_of(case: type[SimpleTestCase]) -> str:
+    """Run the one test of a case; return what went wrong."""
+    result = unittest.TestResult()
+    unittest.TestSuite([case("test")]).run(result)
+    return "".join(said for _, said in result.errors + result.failures)

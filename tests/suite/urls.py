@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from select import select
+from threading import Event
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -51,9 +52,11 @@ def poll(request: Any, websocket: Any) -> None:
 
 @websocket
 def fail(request: Any, websocket: Any, when: str) -> None:
-    if when == "late":
+    if when.endswith("told"):
+        websocket.subscribe("GO")
+    if when != "early":
         websocket.receive()
-    raise ValueError("of the view")
+    raise ValueError(f"of the view {when}")
 
 
 @websocket
@@ -75,6 +78,24 @@ def announce(request: Any, websocket: Any) -> None:
     for data in websocket:
         publisher.publish_message({"text": data}, on_commit=data.startswith("later"))
         websocket.send("done")
+
+
+ENOUGH = Event()
+
+
+@websocket
+def lasting(request: Any, websocket: Any) -> None:
+    """Go on after the websocket has ended."""
+    websocket.send("begun")
+    ENOUGH.wait()
+
+
+@websocket
+def lengths(request: Any, websocket: Any) -> None:
+    """Tell how long the messages of a channel are."""
+    websocket.subscribe("BIG")
+    for data in websocket:
+        websocket.send(str(len(data)))
 
 
 @websocket
@@ -106,6 +127,8 @@ urlpatterns = [
     path("fail/<when>/", fail),
     path("farewell/", farewell),
     path("inside/", inside),
+    path("lasting/", lasting),
+    path("lengths/", lengths),
     path("negotiate/", negotiate),
     path("ping/", ping),
     path("poll/", poll),

@@ -17,10 +17,8 @@ _scenes: list[Scene] = []
 class override_bus(TestContextDecorator):
     """Publish in memory, without Redis: a context manager, and a decorator of tests and classes.
 
-    At its end, all websockets of the test are closed.
-
-    Raises:
-        ImproperlyConfigured: ``fakeredis`` is not installed.
+    At its end, all websockets of the test are closed, and what views have raised since the test
+    last used one is raised. Views that need no bus need no ``fakeredis``, either.
     """
 
     def __init__(self) -> None:

@@ -7,15 +7,18 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.test import testcases
 
 from ws4redis import wsgi
 from ws4redis.loop.runner import Runner
 from ws4redis.publisher import RedisPublisher
+from ws4redis.redis_client import replaced
 from ws4redis.redis_store import RedisMessage
 from ws4redis.testing.bus import override_bus
 from ws4redis.testing.client import WebSocketClient
+from ws4redis.testing.memory import memory_client
 from ws4redis.testing.published import PublishedMessage, captured_messages
 from ws4redis.views.running import Views
 
@@ -41,8 +44,18 @@ class WebSocketTestMixin(_Case):
 
     @classmethod
     def setUpClass(cls) -> None:
-        """Let what ``setUpTestData`` publishes not get to a real Redis."""
-        cls.enterClassContext(override_bus())
+        """Let what ``setUpTestData`` publishes not get to a real Redis.
+
+        Raises:
+            ImproperlyConfigured: The class has a live server.
+        """
+        if issubclass(cls, LiveServerMixin):
+            raise ImproperlyConfigured(
+                f"{cls.__name__} would publish in memory, and its live server listen to the real "
+                "Redis: leave out WebSocketTestMixin."
+            )
+        # No websockets: their views would end when the class has rolled back its transaction.
+        cls.enterClassContext(replaced(memory_client()))
         super().setUpClass()
 
     def setUp(self) -> None:
@@ -58,7 +71,10 @@ class WebSocketTestMixin(_Case):
             message: What was said, as given to the publisher; anything if it is left out.
             audience: The arguments of ``RedisPublisher``: ``facility="chat", users=["john"]``.
         """
-        for channel in sorted(RedisPublisher(**audience)._publishers):
+        channels = sorted(RedisPublisher(**audience)._publishers)
+        if not channels:
+            self.fail(f"Nobody is addressed by {audience}.")
+        for channel in channels:
             said = [one for one in self.published if one.channel == channel]
             if not any(message is _ANYTHING or _is_same(one.data, message) for one in said):
                 shown = [str(one.data) for one in said]
@@ -87,10 +103,18 @@ class _LiveViews(Views):
         super().start(runner, share, limit)
 
     def join(self, seconds: float) -> None:
-        """Wait until no view runs: a database in use can't be dropped."""
+        """Wait until no view runs: a database in use can't be dropped.
+
+        Raises:
+            AssertionError: Some still do.
+        """
         end = time.monotonic() + seconds
         while self._running and time.monotonic() < end:
             time.sleep(POLL)
+        if self._running:
+            raise AssertionError(
+                f"Views that have not ended with their websockets: {len(self._running)}."
+            )
 
 
 class _LiveServerThread(testcases.LiveServerThread):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,6 @@ from django.test import Client, RequestFactory
 
 from ws4redis.testing.bus import current_scene
 from ws4redis.testing.ends import ClientEnd, Message
-from ws4redis.testing.memory import NoRedis
 from ws4redis.testing.scene import Handshake, Scene
 from ws4redis.wire.close import CloseCode
 from ws4redis.wire.frames import Opcode
@@ -45,12 +43,9 @@ class WebSocketClient(Client):
     test, on its connection to the database and inside of its transaction.
 
     An exception that a view raises is raised in the test, by whatever the test does next with a
-    websocket; with ``raise_request_exception=False`` the websocket is closed with 1011 instead.
+    websocket, or by its end; with ``raise_request_exception=False`` the websocket is closed with
+    1011 instead.
     """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._own_scene: Scene | None = None
 
     def connect(
         self,
@@ -71,13 +66,24 @@ class WebSocketClient(Client):
 
         Raises:
             HandshakeRefused: It was not opened; carries the ``response``.
+            AssertionError: None of the offered subprotocols was chosen, so that a browser would
+                not open it.
+            RuntimeError: Nothing would close it when the test ends.
         """
-        scene = self._scene()
-        handshake = scene.open(self._environ(path, subprotocols, headers or {}, secure))
-        self._raise_failure(scene)
+        scene = _scene()
+        environ = self._environ(path, subprotocols, headers or {}, secure)
+        handshake = scene.open(environ, is_raising=self.raise_request_exception)
+        scene.raise_failure()
         if handshake.end is None:
             raise HandshakeRefused(path, self._response(handshake))
-        return TestSocket(self, scene, handshake.end, dict(handshake.headers))
+        socket = TestSocket(scene, handshake.end, dict(handshake.headers))
+        if socket.subprotocol not in (subprotocols or (None,)):
+            socket._drop()
+            raise AssertionError(
+                f"No browser opens {path}: it offers the subprotocols {[*subprotocols]}, and "
+                f"{socket.subprotocol!r} was chosen."
+            )
+        return socket
 
     def assert_refused(self, path: str, status: int, **options: Any) -> HttpResponse:
         """See that a websocket is not opened; return the HTTP answer.
@@ -94,15 +100,6 @@ class WebSocketClient(Client):
                 return refused.response
             raise AssertionError(f"Expected {status}, but {refused}") from None
         raise AssertionError(f"Expected {status}, but {path} was opened.")
-
-    def _scene(self) -> Scene:
-        if (scene := current_scene()) is not None:
-            return scene
-        if self._own_scene is None:
-            self._own_scene = Scene(NoRedis())
-            # A view that just vanished could not clean up.
-            weakref.finalize(self, self._own_scene.close).atexit = False
-        return self._own_scene
 
     def _environ(
         self, path: str, subprotocols: Sequence[str], headers: Mapping[str, str], secure: bool
@@ -134,10 +131,15 @@ class WebSocketClient(Client):
         self.cookies.update(response.cookies)
         return response
 
-    def _raise_failure(self, scene: Scene) -> None:
-        failure = scene.take_failure()
-        if failure is not None and self.raise_request_exception:
-            raise failure
+
+def _scene() -> Scene:
+    # Without an end of its own, a view would end in another test, and write there.
+    if (scene := current_scene()) is None:
+        raise RuntimeError(
+            "Nothing would close this websocket when its test ends: use WebSocketTestMixin, or "
+            "override_bus(), of ws4redis.testing."
+        )
+    return scene
 
 
 class TestSocket:
@@ -148,10 +150,7 @@ class TestSocket:
 
     __test__ = False
 
-    def __init__(
-        self, client: WebSocketClient, scene: Scene, end: ClientEnd, headers: dict[str, str]
-    ) -> None:
-        self._client = client
+    def __init__(self, scene: Scene, end: ClientEnd, headers: dict[str, str]) -> None:
         self._scene = scene
         self._end = end
         self.headers = headers
@@ -254,8 +253,12 @@ class TestSocket:
 
     def _wait(self, until: Any, seconds: float) -> None:
         self._scene.let_pass(seconds, until)
-        self._client._raise_failure(self._scene)
+        self._scene.raise_failure()
 
     def _run(self) -> None:
         self._scene.run()
-        self._client._raise_failure(self._scene)
+        self._scene.raise_failure()
+
+    def _drop(self) -> None:
+        self._end.end()
+        self._run()

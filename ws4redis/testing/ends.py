@@ -57,13 +57,18 @@ class Wires:
         for end in self._ends.values():
             end.client.end()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the loop has something to read."""
+        return any(end.is_due for end in self._ends.values())
+
     def move(self) -> bool:
         """Let the loop read what clients sent; return whether there was anything."""
         is_moved = False
         for number, end in tuple(self._ends.items()):
             if end.is_closed:
                 del self._ends[number]
-            elif end.is_readable and end.watcher.active:
+            elif end.is_due:
                 end.watcher.callback()
                 is_moved = True
         return is_moved
@@ -87,6 +92,11 @@ class ServerEnd:
     def is_readable(self) -> bool:
         """Whether there is anything to read, if only the end."""
         return bool(self.incoming) or self.is_ended
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the loop would read now."""
+        return self.is_readable and self.watcher.active and not self.is_closed
 
     def fileno(self) -> int:
         """Return what stands for it."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 import redis
-from django.core.exceptions import ImproperlyConfigured
 
 from ws4redis.exceptions import BusError
 from ws4redis.history import Call, Histories
@@ -16,7 +16,7 @@ from ws4redis.redis_store import publish
 
 Reply = Callable[[Any], None]
 
-NO_REDIS = "This test has no Redis: use ws4redis.testing.override_bus()."
+NO_REDIS = "This test has no Redis: one in memory needs pip install 'ws4redis[testing]'."
 
 
 class Listener(Protocol):
@@ -25,21 +25,25 @@ class Listener(Protocol):
     def on_messages(self, deliveries: tuple[Delivery, ...]) -> None: ...
 
 
-def memory_client() -> redis.Redis:
+def memory_client() -> Any:
     """Return a client of a Redis that is empty, and this client's only.
 
-    Raises:
-        ImproperlyConfigured: ``fakeredis`` is not installed.
+    Without ``fakeredis``, whoever uses it is told so; there are views that do not.
     """
     try:
         import fakeredis
         import lupa  # noqa: F401 # fakeredis runs scripts with it
-    except ImportError as error:
-        raise ImproperlyConfigured(
-            "A Redis in memory needs fakeredis: pip install 'ws4redis[testing]'."
-        ) from error
-    client: redis.Redis = fakeredis.FakeRedis(server=fakeredis.FakeServer())
-    return client
+    except ImportError:
+        return NoRedis()
+    return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+
+
+def let_expire(client: Any, seconds: float) -> None:
+    """Let time pass for the keys of a Redis in memory."""
+    for key in client.scan_iter():
+        left = client.pttl(key)
+        if left >= 0:
+            client.pexpire(key, left - round(seconds * 1000))
 
 
 class DirectBus:
@@ -104,22 +108,32 @@ class DirectBus:
 
     def deliver(self) -> bool:
         """Hand over what was published; return whether that was anything."""
+        return self._hand_over(None)
+
+    def deliver_next(self) -> bool:
+        """Hand over one message that was published; return whether there was any.
+
+        So each view can take it before the next one comes, as it could from a loop beside it.
+        """
+        return self._hand_over(1)
+
+    def close(self) -> None:
+        """Follow nothing any more."""
+        self._pubsub.close()
+
+    def _hand_over(self, limit: int | None) -> bool:
         if self._is_delivering:
             return False
         self._is_delivering = True
         try:
-            deliveries = tuple(self._arrived())
+            deliveries = tuple(islice(self._arrived(), limit))
             if deliveries:
                 self._listener.on_messages(deliveries)
         finally:
             self._is_delivering = False
         return bool(deliveries)
 
-    def close(self) -> None:
-        """Follow nothing any more."""
-        self._pubsub.close()
-
-    def _arrived(self) -> Iterable[Delivery]:
+    def _arrived(self) -> Iterator[Delivery]:
         while self._pubsub.subscribed:
             message = self._pubsub.get_message()
             if message is None:
@@ -129,7 +143,10 @@ class DirectBus:
 
 
 class NoRedis:
-    """Stands where a test has not said which Redis it wants."""
+    """Stands where there is no Redis, not even in memory."""
+
+    connection_pool = redis.ConnectionPool(path="nowhere")
+    """Says, in messages of errors, where it would be."""
 
     def pubsub(self) -> NoRedis:
         """Return what can't be followed."""
@@ -143,8 +160,20 @@ class NoRedis:
     def close(self) -> None:
         """Do nothing."""
 
+    def subscribe(self, *names: bytes) -> None:
+        """Refuse, as a bus does.
+
+        Raises:
+            BusError: Always.
+        """
+        raise BusError(NO_REDIS)
+
     def unsubscribe(self, *names: bytes) -> None:
         """Do nothing."""
 
+    def scan_iter(self) -> tuple[str, ...]:
+        """Return its keys."""
+        return ()
+
     def __getattr__(self, name: str) -> Any:
-        raise BusError(NO_REDIS)
+        raise redis.ConnectionError(NO_REDIS)

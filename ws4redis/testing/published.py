@@ -39,21 +39,35 @@ class PublishedMessage:
 
 @contextmanager
 def captured_messages() -> Iterator[list[PublishedMessage]]:
-    """Record what is published by ``RedisPublisher`` and by views, in a list.
+    """Record what publishers, views and clients of facilities publish, in a list.
 
     Nothing gets to Redis. Inside of ``override_bus``, it gets to the websockets of the test.
     """
     captured: list[PublishedMessage] = []
-    really = redis_store.publish
+    to_bus, to_nobody = redis_store._published, _Nobody()
 
-    def publish(
-        connection: Any, channels: Iterable[str], payload: bytes, seconds: int, once: str = ""
-    ) -> int:
-        names = sorted(channels)
-        captured.extend(PublishedMessage(name, RedisMessage(payload), seconds) for name in names)
-        if current_scene() is None:
-            return 0
-        return really(connection, names, payload, seconds, once)
+    def published(
+        connection: Any, channels: Iterable[str], payload: bytes, seconds: int, once: str
+    ) -> Iterator[tuple[str, int]]:
+        publish = to_nobody if current_scene() is None else to_bus
+        for name, taken in publish(connection, sorted(channels), payload, seconds, once):
+            captured.append(PublishedMessage(name, RedisMessage(payload), seconds))
+            yield name, taken
 
-    with patch.object(redis_store, "publish", publish):
+    with patch.object(redis_store, "_published", published):
         yield captured
+
+
+class _Nobody:
+    """Publishes where nobody listens; that a key publishes but once holds there, too."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()
+
+    def __call__(
+        self, connection: Any, channels: Iterable[str], payload: bytes, seconds: int, once: str
+    ) -> Iterator[tuple[str, int]]:
+        new = [name for name in channels if (name, once) not in self._known]
+        if once:
+            self._known.update((name, once) for name in new)
+        return ((name, 0) for name in new)

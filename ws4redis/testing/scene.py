@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -30,14 +31,14 @@ from ws4redis.loop.fanout import Fanout
 from ws4redis.loop.pull import Signal
 from ws4redis.loop.rate import Rates
 from ws4redis.loop.recovery import Recovery
-from ws4redis.loop.registry import Registry
+from ws4redis.loop.registry import TICK, Registry
 from ws4redis.loop.runner import Runner
 from ws4redis.loop.sweep import Sweep
 from ws4redis.loop.uplink import Uplink
 from ws4redis.metrics import Metrics
 from ws4redis.reauthorize import judge
 from ws4redis.testing.ends import ClientEnd, Wires
-from ws4redis.testing.memory import NO_REDIS, DirectBus, NoRedis
+from ws4redis.testing.memory import NO_REDIS, DirectBus, NoRedis, let_expire
 from ws4redis.transports import GIVEN, Environ, Headers
 from ws4redis.views.endpoint import ViewEndpoint, is_view
 from ws4redis.views.meeting import GONE, Acceptance, Meeting
@@ -78,36 +79,39 @@ class Scene:
         self._settings: Settings | None = None
         self._runners: list[_Runner] = []
         self._views: list[_View] = []
-        self._failure: BaseException | None = None
+        self._failures: deque[BaseException] = deque()
+        """What views have raised, and the test does not know yet."""
+        self._turns = 0
+        """Those of the wheels up to now."""
 
     @connections_stay()
-    def open(self, environ: Environ) -> Handshake:
+    def open(self, environ: Environ, *, is_raising: bool = True) -> Handshake:
         """Do a handshake.
 
         Args:
             environ: Of the request.
+            is_raising: Whether the test is to know what its view raises.
         """
+        # Views take what was published before, as they would have done meanwhile.
+        self.run()
         handshake = Handshake(self.wires)
         environ[GIVEN] = handshake
-        answer = self._application(environ["PATH_INFO"])(environ, handshake.start_response)
+        application = self._application(environ["PATH_INFO"], is_raising)
+        answer = application(environ, handshake.start_response)
         handshake.body = b"".join(answer)
         self.run()
         return handshake
 
     @connections_stay()
     def run(self) -> None:
-        """Let everything happen that can happen without time passing.
-
-        Raises:
-            Exception: That of a view.
-        """
+        """Let everything happen that can happen without time passing."""
         while self._step():
             pass
 
-    def take_failure(self) -> BaseException | None:
-        """Return what a view has raised since this was last asked for."""
-        failure, self._failure = self._failure, None
-        return failure
+    def raise_failure(self) -> None:
+        """Raise what a view has raised; of several, the first that was not raised yet."""
+        if self._failures:
+            raise self._failures.popleft()
 
     def let_pass(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
         """Let time pass, and views do what they do at their times.
@@ -123,16 +127,26 @@ class Scene:
         self.run()
         while not until() and self.now < end:
             deadlines = [view.deadline for view in self._views if view.deadline is not None]
-            self.now = min([*deadlines, end])
+            before = self.now
+            self._turn_wheels(min([*deadlines, end]), until)
+            let_expire(self.client, self.now - before)
             self.run()
         return until()
 
     def close(self) -> None:
-        """End all websockets, and so the views."""
+        """End all websockets, and so the views.
+
+        Raises:
+            BaseException: What a view has raised, and the test does not know yet; of several, a
+                group.
+        """
         self.wires.cut()
         self.run()
         for runner in self._runners:
             runner.bus.close()
+        if len(self._failures) > 1:
+            raise BaseExceptionGroup("Several views have failed", [*self._failures])
+        self.raise_failure()
 
     def runner(self, settings: Settings) -> Runner:
         """Return the loop that has these settings."""
@@ -141,9 +155,9 @@ class Scene:
             self._runners.append(self._runner)
         return self._runner
 
-    def start(self, view: Callable[[], None]) -> None:
+    def start(self, view: Callable[[], None], is_raising: bool) -> None:
         """Run a view until it waits."""
-        self._views.append(_View(view))
+        self._views.append(_View(view, is_raising))
         self._resume(self._views[-1])
 
     def wait(self, is_ready: Callable[[], bool], timeout: float | None = None) -> bool:
@@ -167,7 +181,8 @@ class Scene:
         # What was spawned, such as a hook of the site, runs in this thread, too.
         gevent.sleep(0)
         moved = [runner.look() for runner in self._runners]
-        moved.append(self.wires.move())
+        if not any(moved):
+            moved.append(self.wires.move())
         self._views = [view for view in self._views if not view.dead]
         for view in tuple(self._views):
             if view.may_go_on(self.now):
@@ -177,21 +192,36 @@ class Scene:
 
     def _resume(self, view: _View) -> None:
         view.parent = getcurrent()
-        got_request_exception.connect(self._note, weak=False, dispatch_uid=self)
+        if view.is_raising:
+            got_request_exception.connect(self._note, weak=False, dispatch_uid=self)
         try:
             view.switch()
         finally:
             got_request_exception.disconnect(dispatch_uid=self)
 
     def _note(self, **_: object) -> None:
-        self._failure = sys.exc_info()[1]
+        failure = sys.exc_info()[1]
+        # With DEBUG_PROPAGATE_EXCEPTIONS, each middleware tells it again.
+        if failure is not None and failure not in self._failures:
+            self._failures.append(failure)
 
-    def _application(self, path: str) -> Any:
+    def _turn_wheels(self, moment: float, until: Callable[[], bool]) -> None:
+        """Let time pass up to a moment, or until there is something to do for others."""
+        while (turn := (self._turns + 1) * TICK) <= moment:
+            self._turns += 1
+            self.now = max(self.now, turn)
+            for runner in self._runners:
+                runner.registry.tick()
+            if self.wires.is_busy or until():
+                return
+        self.now = moment
+
+    def _application(self, path: str, is_raising: bool) -> Any:
         settings = get_settings()
         runner = self.runner(settings)
         urlconf, metrics = settings.websocket_urlconf, runner.metrics
         if urlconf and (is_view(path, urlconf) or not path.startswith(settings.websocket_url)):
-            return ViewEndpoint(get_settings, lambda _: runner, metrics, _Views(self))
+            return ViewEndpoint(get_settings, lambda _: runner, metrics, _Views(self, is_raising))
         if isinstance(self.client, NoRedis):
             raise BusError(NO_REDIS)
         return Endpoint(get_settings, lambda: self.client, lambda _: runner, metrics)
@@ -229,8 +259,9 @@ class Handshake:
 class _View(greenlet):  # type: ignore[misc]
     """A view, in a greenlet of the test's thread."""
 
-    def __init__(self, view: Callable[[], None]) -> None:
+    def __init__(self, view: Callable[[], None], is_raising: bool) -> None:
         super().__init__(view)
+        self.is_raising = is_raising
         self.gr_context = contextvars.copy_context()
         self.is_ready: Callable[[], bool] = lambda: True
         self.deadline: float | None = None
@@ -293,15 +324,16 @@ class _Meeting(Meeting):
 class _Views(Views):
     """The views of a test, which use its connections to databases."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, is_raising: bool) -> None:
         super().__init__()
         self._scene = scene
+        self._is_raising = is_raising
 
     def meet(self, runner: Runner) -> Meeting:
         return _Meeting(runner, self._scene)
 
     def start(self, runner: Runner, view: Callable[[], None], limit: int) -> None:
-        self._scene.start(view)
+        self._scene.start(view, self._is_raising)
 
 
 class _Sweep(Sweep):
@@ -350,8 +382,8 @@ class _Runner(Runner):
         return False
 
     def look(self) -> bool:
-        """Hand over what was published; return whether anything happened."""
-        return self.bus.deliver() | self.sweep.look()
+        """Hand over one message that was published; return whether anything happened."""
+        return self.bus.deliver_next() | self.sweep.look()
 
     def call(self, function: Callable[..., Result], *args: Any) -> Result:
         return function(*args)
