@@ -12,7 +12,7 @@ from django.conf.urls.i18n import i18n_patterns
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import translation
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_page, never_cache
@@ -22,6 +22,7 @@ from django.views.decorators.http import condition, require_GET, require_POST
 
 from ws4redis.views import WebSocketView, websocket, websocket_loop
 from ws4redis.views.samples import echo
+from ws4redis.views.urls import websocket_reverse
 
 
 def undecorated(request: Any) -> None:
@@ -89,6 +90,17 @@ def language(request: Any, websocket: Any) -> None:
     websocket.send(str(translation.get_language()))
 
 
+@websocket
+def place(request: Any, websocket: Any, name: str) -> None:
+    websocket.send_json([name, request.path])
+
+
+@websocket
+def names(request: Any, websocket: Any) -> None:
+    """Tell where a page is, and a websocket."""
+    websocket.send_json([reverse("page"), websocket_reverse("names", request)])
+
+
 @never_cache
 @websocket_loop
 def loop(request: Any, websocket: Any) -> None:
@@ -114,6 +126,8 @@ urlpatterns = [
     path("groups/", add_groups),
     path("remember/<what>/", remember),
     path("look-first/", look_first),
+    path("räume/<name>/", place),
+    path("names/", names, name="names"),
     path("close/<int:code>/", close),
     path("close-elsewhere/", close_elsewhere),
     path("redirect/", redirect),

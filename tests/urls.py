@@ -45,7 +45,7 @@ def history(request: HttpRequest, facility: str) -> HttpResponse:
 
 
 urlpatterns = [
-    path("", page),
+    path("", page, name="page"),
     path("address", address),
     path("publish/<facility>", publish),
     path("history/<path:facility>", history),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import Group
@@ -30,6 +31,7 @@ HABITS = {
     "WEBSOCKET_URLCONF": "tests.django_habits",
     "MIDDLEWARE": MIDDLEWARE,
     "LANGUAGES": [["en", "English"], ["de", "Deutsch"]],
+    "LOGIN_URL": "page",
     "SESSION_SAVE_EVERY_REQUEST": True,
 }
 
@@ -161,6 +163,82 @@ def test_another_thread_closes_a_websocket_that_waits(view: Any) -> None:
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_addresses_by_language(view: Any, language: str) -> None:
     assert receive(view(f"/{language}/language/")) == language
+
+
+@pytest.mark.parametrize("name", ["küche", "日本", "a b"])
+def test_addresses_in_any_script(view: Any, name: str) -> None:
+    path = f"/räume/{name}/"
+    assert json.loads(receive(view(quote(path)))) == [name, path]
+
+
+def test_names_in_a_view_are_those_of_pages(view: Any, server: Server) -> None:
+    page, websocket = json.loads(receive(view("/names/")))
+    assert (page, websocket) == ("/", address(server, "/names/"))
+
+
+def test_a_content_type_that_a_client_makes_up_harms_nobody(view: Any) -> None:
+    strange = {"Content-Type": "text/plain; a*=foo'en'%41"}
+    assert receive(view("/undecorated/", headers=strange)) == "undecorated"
+
+
+CONSOLE = {
+    "version": 1,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"]},
+}
+LOGS: dict[str, dict[str, Any]] = {
+    "no logging": {},
+    "console": {"LOGGING": {**CONSOLE, "disable_existing_loggers": False}},
+    "console alone": {"LOGGING": CONSOLE},
+    "propagate": {"DEBUG_PROPAGATE_EXCEPTIONS": True},
+    "propagate to the console": {"DEBUG_PROPAGATE_EXCEPTIONS": True, "LOGGING": CONSOLE},
+}
+
+
+@pytest.mark.parametrize("kind", ["serve", "runserver"])
+@pytest.mark.parametrize("log", LOGS)
+def test_what_fails_is_logged_once_with_its_traceback(
+    kind: str,
+    log: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    open_websocket: Any,
+) -> None:
+    settings = {**HABITS, "WEBSOCKET_URLCONF": "tests.websocket_urls", **LOGS[log]}
+    with serving(kind, tmp_path, redis_server.url, **settings) as server:
+
+        def view(path: str) -> ClientConnection:
+            websocket: ClientConnection = open_websocket(address(server, path))
+            return websocket
+
+        assert refusal(view, "/fail/before-error/").status_code == 500
+        assert refusal(view, "/nothing/?before").status_code == 500
+        websocket = view("/fail/after-error/")
+        websocket.send("go on")
+        assert code(websocket) == 1011
+    told = re.findall(r"^ *(\w+Error): secret", server.log, re.MULTILINE)
+    assert told == ["ValueError", "RuntimeError", "ValueError"]
+
+
+def test_what_fails_is_mailed_as_that_of_a_page(
+    tmp_path: Path, redis_server: RedisServer, users: Any, open_websocket: Any
+) -> None:
+    mails = tmp_path / "mails"
+    settings = {
+        "WEBSOCKET_URLCONF": "tests.websocket_urls",
+        "ADMINS": [["john", "john@example.com"]],
+        "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+        "EMAIL_FILE_PATH": str(mails),
+    }
+    with serving("serve", tmp_path, redis_server.url, **settings) as server:
+        websocket = open_websocket(address(server, "/fail/after-error/"))
+        websocket.send("go on")
+        assert code(websocket) == 1011
+        wait_for(lambda: mails.exists() and len(list(mails.iterdir())) == 1)
+        (mail,) = mails.iterdir()
+        wait_for(lambda: "Exception Value: secret" in mail.read_text())
+        assert "Request URL: http" in mail.read_text()
 
 
 def test_a_client_of_a_view_gets_no_heartbeats(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from django.core import signals
-from django.core.exceptions import PermissionDenied
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest, get_script_name
-from django.http import Http404, HttpResponseBase
-from django.urls import set_script_prefix
+from django.dispatch import receiver
+from django.http import HttpResponseBase
+from django.urls import ResolverMatch, get_resolver, set_script_prefix
+from django.utils.log import AdminEmailHandler
 
 from ws4redis import flood
 from ws4redis.conf import get_settings
@@ -19,7 +21,7 @@ from ws4redis.exceptions import ConnectionClosed
 from ws4redis.views.ended import Ended, response_of
 from ws4redis.views.socket import Upgrade, Websocket
 
-logger = logging.getLogger(__name__)
+logger = flood.clients.guard(logging.getLogger(__name__))
 
 
 class ViewHandler(BaseHandler):
@@ -39,10 +41,17 @@ class ViewHandler(BaseHandler):
         set_script_prefix(get_script_name(environ))
         signals.request_started.send(sender=type(self), environ=environ)
         request: Any = WSGIRequest(environ)
+        # That of middleware which looks whether there is such an address.
         request.urlconf = get_settings().websocket_urlconf
         request.websocket = Websocket(request, upgrade, subprotocols)
         response = self.get_response(request)
+        _log_failure(request)
         return request.websocket, response
+
+    def resolve_request(self, request: Any) -> ResolverMatch:
+        """Find the view; names of URLs stay those of pages, such as that of the login."""
+        request.resolver_match = get_resolver(request.urlconf).resolve(request.path_info)
+        return request.resolver_match  # type: ignore[no-any-return]
 
     def make_view_atomic(self, view: Callable[..., Any]) -> Callable[..., Any]:
         """Let a view return nothing when it has used its websocket, or has nothing to say."""
@@ -73,8 +82,35 @@ def _called(view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> A
             raise
         # The client went while the view spoke to it, as clients do.
         return Ended()
-    except Exception as error:
-        if request.websocket.is_open and not isinstance(error, (Http404, PermissionDenied)):
-            # The answer, with which Django tells of it, reaches nobody.
-            logger.exception("The websocket view of %s failed", flood.to_quote(request.path))
-        raise
+
+
+@receiver(signals.got_request_exception, dispatch_uid="ws4redis.views")
+def _note_failure(request: Any = None, **_: Any) -> None:
+    """Note what a view, or a middleware, has raised."""
+    if hasattr(request, "websocket"):
+        request.failure = sys.exc_info()[1]
+
+
+def _log_failure(request: Any) -> None:
+    # It knows the frames that know the request, so the request should not know it any longer.
+    failure = vars(request).pop("failure", None)
+    if failure is not None:
+        path = flood.to_quote(request.path)
+        logger.error("The websocket view of '%s' failed", path, exc_info=failure)
+
+
+def _is_left_to_django(record: logging.LogRecord) -> bool:
+    """Keep Django from logging a second time what has failed; without ``LOGGING``, nobody sees it.
+
+    It is mailed all the same.
+    """
+    is_ours = hasattr(getattr(record, "request", None), "websocket")
+    if not is_ours or not record.exc_info or record.levelno < logging.ERROR:
+        return True
+    for handler in logging.getLogger("django").handlers:
+        if isinstance(handler, AdminEmailHandler):
+            handler.handle(record)
+    return False
+
+
+logging.getLogger("django.request").addFilter(_is_left_to_django)
