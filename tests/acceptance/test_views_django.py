@@ -183,13 +183,13 @@ def test_a_content_type_that_a_client_makes_up_harms_nobody(view: Any) -> None:
 
 CONSOLE = {
     "version": 1,
+    "disable_existing_loggers": False,
     "handlers": {"console": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["console"]},
 }
 LOGS: dict[str, dict[str, Any]] = {
     "no logging": {},
-    "console": {"LOGGING": {**CONSOLE, "disable_existing_loggers": False}},
-    "console alone": {"LOGGING": CONSOLE},
+    "console": {"LOGGING": CONSOLE},
     "propagate": {"DEBUG_PROPAGATE_EXCEPTIONS": True},
     "propagate to the console": {"DEBUG_PROPAGATE_EXCEPTIONS": True, "LOGGING": CONSOLE},
 }
