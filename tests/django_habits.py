@@ -96,6 +96,12 @@ def place(request: Any, websocket: Any, name: str) -> None:
 
 
 @websocket
+def known(request: Any, websocket: Any) -> None:
+    """Tell what is known of the request."""
+    websocket.send_json({name: type(value).__name__ for name, value in request.META.items()})
+
+
+@websocket
 def names(request: Any, websocket: Any) -> None:
     """Tell where a page is, and a websocket."""
     websocket.send_json([reverse("page"), websocket_reverse("names", request)])
@@ -127,6 +133,7 @@ urlpatterns = [
     path("remember/<what>/", remember),
     path("look-first/", look_first),
     path("räume/<name>/", place),
+    path("known/", known),
     path("names/", names, name="names"),
     path("close/<int:code>/", close),
     path("close-elsewhere/", close_elsewhere),
@@ -139,6 +146,7 @@ urlpatterns = [
     path("zipped/", gzip_page(echo)),
     path("condition/", condition(etag_func=lambda request: "as-ever")(echo)),
     path("loop/", loop),
+    path("room/", undecorated),
     path("room/<int:room>/", LoggedIn.as_view()),
     path("uncached/", Uncached.as_view()),
     path("ws/view/", echo),

@@ -48,5 +48,6 @@ urlpatterns = [
     path("", page, name="page"),
     path("address", address),
     path("publish/<facility>", publish),
+    path("room/", page),
     path("history/<path:facility>", history),
 ]

@@ -15,7 +15,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from websockets.sync.client import ClientConnection
 
-from tests.acceptance.test_views import address, code, receive, refusal
+from tests.acceptance.test_views import WITHOUT_PAGES, address, code, receive, refusal
+from tests.raw import RawClient
 from tests.servers import RedisServer, Server, serving
 from tests.waiting import wait_for
 
@@ -179,6 +180,37 @@ def test_names_in_a_view_are_those_of_pages(view: Any, server: Server) -> None:
 def test_a_content_type_that_a_client_makes_up_harms_nobody(view: Any) -> None:
     strange = {"Content-Type": "text/plain; a*=foo'en'%41"}
     assert receive(view("/undecorated/", headers=strange)) == "undecorated"
+
+
+REDIRECTED = "Websockets follow no redirect"
+
+
+@pytest.mark.parametrize(("path", "of_pages"), [("/names", "404"), ("/room", "301")])
+def test_an_address_without_its_slash_is_that_of_no_view(
+    server: Server, path: str, of_pages: str
+) -> None:
+    answer = RawClient.ask(server, path, {})
+    is_view = server.kind in WITHOUT_PAGES
+    assert answer.split()[1] == ("403" if is_view else of_pages)
+    assert (REDIRECTED in answer) == is_view
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_redirect_to_https_is_a_refusal(
+    kind: str, tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    secure = ["django.middleware.security.SecurityMiddleware", *MIDDLEWARE]
+    settings = {**HABITS, "MIDDLEWARE": secure, "SECURE_SSL_REDIRECT": True}
+    with serving(kind, tmp_path, redis_server.url, **settings) as server:
+        answer = RawClient.ask(server, "/undecorated/", {})
+    assert answer.split()[1] == "403"
+    assert REDIRECTED in answer
+
+
+def test_nothing_of_the_server_is_kept_for_as_long_as_a_view_lasts(view: Any) -> None:
+    known = json.loads(receive(view("/known/")))
+    assert known["HTTP_HOST"] == known["REMOTE_ADDR"] == "str"
+    assert {name for name, kind in known.items() if kind != "str"} == {"wsgi.input"}
 
 
 CONSOLE = {

@@ -39,7 +39,7 @@ from ws4redis.reauthorize import judge
 from ws4redis.testing.ends import ClientEnd, Wires
 from ws4redis.testing.memory import NO_REDIS, DirectBus, NoRedis
 from ws4redis.transports import GIVEN, Environ, Headers
-from ws4redis.views.endpoint import ViewEndpoint, is_view
+from ws4redis.views.endpoint import ViewEndpoint, asks_for_view
 from ws4redis.views.meeting import GONE, Acceptance, Meeting
 from ws4redis.views.running import Views
 from ws4redis.views.socket import Line
@@ -89,7 +89,7 @@ class Scene:
         """
         handshake = Handshake(self.wires)
         environ[GIVEN] = handshake
-        answer = self._application(environ["PATH_INFO"])(environ, handshake.start_response)
+        answer = self._application(environ)(environ, handshake.start_response)
         handshake.body = b"".join(answer)
         self.run()
         return handshake
@@ -186,11 +186,12 @@ class Scene:
     def _note(self, **_: object) -> None:
         self._failure = sys.exc_info()[1]
 
-    def _application(self, path: str) -> Any:
+    def _application(self, environ: Environ) -> Any:
         settings = get_settings()
         runner = self.runner(settings)
         urlconf, metrics = settings.websocket_urlconf, runner.metrics
-        if urlconf and (is_view(path, urlconf) or not path.startswith(settings.websocket_url)):
+        is_below = environ["PATH_INFO"].startswith(settings.websocket_url)
+        if urlconf and (not is_below or asks_for_view(environ, urlconf)):
             return ViewEndpoint(get_settings, lambda _: runner, metrics, _Views(self))
         if isinstance(self.client, NoRedis):
             raise BusError(NO_REDIS)
