@@ -154,13 +154,18 @@ urlpatterns = [
 ]
 
 
+OTHER_PAGES = (path("elsewhere/", undecorated, name="page"),)
+
+
 class TellingMiddleware:
-    """Tells what views have answered; fails before or after them, as the query says."""
+    """Tells what views have answered; has other pages, or fails, as the query says."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "other-pages" in request.GET:
+            vars(request)["urlconf"] = OTHER_PAGES
         if "before" in request.GET:
             raise RuntimeError("secret")
         response = self._get_response(request)

@@ -172,9 +172,12 @@ def test_addresses_in_any_script(view: Any, name: str) -> None:
     assert json.loads(receive(view(quote(path)))) == [name, path]
 
 
-def test_names_in_a_view_are_those_of_pages(view: Any, server: Server) -> None:
-    page, websocket = json.loads(receive(view("/names/")))
-    assert (page, websocket) == ("/", address(server, "/names/"))
+@pytest.mark.parametrize(("query", "page"), [("", "/"), ("?other-pages", "/elsewhere/")])
+def test_names_in_a_view_are_those_of_pages(
+    view: Any, server: Server, query: str, page: str
+) -> None:
+    names = json.loads(receive(view(f"/names/{query}")))
+    assert names == [page, address(server, "/names/")]
 
 
 def test_a_content_type_that_a_client_makes_up_harms_nobody(view: Any) -> None:

@@ -12,8 +12,7 @@ from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest, get_script_name
 from django.dispatch import receiver
 from django.http import HttpResponseBase
-from django.urls import ResolverMatch, get_resolver, set_script_prefix
-from django.utils.log import AdminEmailHandler
+from django.urls import ResolverMatch, get_resolver, set_script_prefix, set_urlconf
 
 from ws4redis import flood
 from ws4redis.conf import get_settings
@@ -50,7 +49,11 @@ class ViewHandler(BaseHandler):
 
     def resolve_request(self, request: Any) -> ResolverMatch:
         """Find the view; names of URLs stay those of pages, such as that of the login."""
-        request.resolver_match = get_resolver(request.urlconf).resolve(request.path_info)
+        urlconf = get_settings().websocket_urlconf
+        if request.urlconf != urlconf:
+            # A middleware has chosen it, for its pages.
+            set_urlconf(request.urlconf)
+        request.resolver_match = get_resolver(urlconf).resolve(request.path_info)
         return request.resolver_match  # type: ignore[no-any-return]
 
     def make_view_atomic(self, view: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,30 +90,32 @@ def _called(view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> A
 @receiver(signals.got_request_exception, dispatch_uid="ws4redis.views")
 def _note_failure(request: Any = None, **_: Any) -> None:
     """Note what a view, or a middleware, has raised."""
-    if hasattr(request, "websocket"):
-        request.failure = sys.exc_info()[1]
+    if _is_ours(request):
+        request.websocket_failure = sys.exc_info()[1]
+
+
+def _is_ours(request: Any) -> bool:
+    # Other packages give pages a websocket, too.
+    return isinstance(getattr(request, "websocket", None), Websocket)
 
 
 def _log_failure(request: Any) -> None:
     # It knows the frames that know the request, so the request should not know it any longer.
-    failure = vars(request).pop("failure", None)
+    failure = vars(request).pop("websocket_failure", None)
     if failure is not None:
         path = flood.to_quote(request.path)
         logger.error("The websocket view of '%s' failed", path, exc_info=failure)
 
 
-def _is_left_to_django(record: logging.LogRecord) -> bool:
-    """Keep Django from logging a second time what has failed; without ``LOGGING``, nobody sees it.
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Let Django's line point to ours, which is there without a ``LOGGING``, too.
 
-    It is mailed all the same.
+    Every formatter takes the text that is there already; a mail to the admins has its own.
     """
-    is_ours = hasattr(getattr(record, "request", None), "websocket")
-    if not is_ours or not record.exc_info or record.levelno < logging.ERROR:
-        return True
-    for handler in logging.getLogger("django").handlers:
-        if isinstance(handler, AdminEmailHandler):
-            handler.handle(record)
-    return False
+    is_failure = record.exc_info and record.levelno >= logging.ERROR
+    if is_failure and _is_ours(getattr(record, "request", None)):
+        record.exc_text = f"    {__name__} has the traceback."
+    return True
 
 
-logging.getLogger("django.request").addFilter(_is_left_to_django)
+logging.getLogger("django.request").addFilter(_without_traceback)
