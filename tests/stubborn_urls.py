@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+from django.contrib.auth.decorators import login_required
 from django.core.signals import got_request_exception, request_finished, request_started
 from django.db import connection, connections
 from django.http import JsonResponse
 from django.urls import path
 
 from ws4redis.exceptions import ConnectionClosed
-from ws4redis.views import websocket
+from ws4redis.views import websocket, websocket_loop
 from ws4redis.views.samples import echo
 
 noted: list[str] = []
@@ -133,6 +136,116 @@ def senders(request: Any, websocket: Any) -> None:
 
 
 @websocket
+def sluices(request: Any, websocket: Any, count: int, size: int) -> None:
+    """Send far more than a client takes, from several threads."""
+    websocket.accept()
+
+    def work(name: int) -> None:
+        for number in range(8):
+            websocket.send(f"{name} {number} ".ljust(size, "x"))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@websocket
+def beside(request: Any, websocket: Any) -> None:
+    """Send from a thread, and receive beside it; either may be the first to use the websocket."""
+
+    def push() -> None:
+        for number in range(3):
+            websocket.send(f"tick {number}")
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    for message in websocket:
+        websocket.send(message)
+    thread.join()
+
+
+@websocket
+def following(request: Any, websocket: Any) -> None:
+    """Follow a channel with a history, and note that it got so far."""
+    websocket.accept()
+    try:
+        websocket.subscribe("broadcast:kept")
+        noted.append("subscribed")
+        websocket.receive()
+    finally:
+        noted.append("left")
+
+
+@websocket
+def parting(request: Any, websocket: Any, name: str) -> None:
+    """Clean up, which takes a while."""
+    websocket.send("here")
+    try:
+        websocket.receive()
+    finally:
+        time.sleep(0.3)
+        Path(os.environ["WS4REDIS_TEST_PARTING"], name).touch()
+
+
+@websocket_loop
+@login_required
+def guarded(request: Any, websocket: Any) -> None:
+    """Refuse from below what calls it again and again."""
+    websocket.send(websocket.receive())
+
+
+@websocket_loop
+def idle(request: Any, websocket: Any) -> None:
+    """Receive nothing, though it should."""
+
+
+@websocket
+def form(request: Any, websocket: Any) -> None:
+    """Take objects of JSON only."""
+    while (value := websocket.receive_json(kind=dict)) is not None:
+        websocket.send_json(value)
+
+
+@websocket
+def wrong(request: Any, websocket: Any, what: str) -> Any:
+    """Do what the tools don't take."""
+    websocket.receive()
+    mistakes = {
+        "no-name": lambda: websocket.subscribe(""),
+        "no-text": lambda: websocket.publish(None, "x"),
+        "half": lambda: websocket.subscribe("\ud800"),
+        "infinity": lambda: websocket.send_json(float("inf")),
+        "closed": lambda: (websocket.close(), websocket.send("lost")),
+        "text": lambda: "no response",
+    }
+    return mistakes[what]()
+
+
+async def waiting(request: Any) -> None:
+    """Be no view for a websocket."""
+
+
+@websocket
+def halves(request: Any, websocket: Any) -> None:
+    """Repeat JSON."""
+    websocket.subscribe("halves")
+    for event in websocket.events():
+        if event.channel is None:
+            websocket.publish("halves", event.json())
+        else:
+            websocket.send_json(event.json())
+
+
+@websocket
+def reasonless(request: Any, websocket: Any) -> None:
+    """Give no reason."""
+    websocket.accept()
+    websocket.close(4000, None)
+
+
+@websocket
 def pour(request: Any, websocket: Any, count: int) -> None:
     """Send far more than a client takes."""
     try:
@@ -191,6 +304,17 @@ urlpatterns = [
     path("shared/", shared),
     path("senders/", senders),
     path("pour/<int:count>/", pour),
+    path("sluices/<int:count>/<int:size>/", sluices),
+    path("beside/", beside),
+    path("following/", following),
+    path("parting/<str:name>/", parting),
+    path("guarded/", guarded),
+    path("idle/", idle),
+    path("form/", form),
+    path("reasonless/", reasonless),
+    path("wrong/<str:what>/", wrong),
+    path("waiting/", waiting),
+    path("halves/", halves),
     path("afterwards/", afterwards),
     path("asking/", asking),
     path("locked/", locked),

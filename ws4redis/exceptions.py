@@ -12,6 +12,7 @@
     * ``InvalidPayload`` – 1007
 
   * ``ConnectionClosed`` – something was sent to a websocket that is gone
+  * ``BadMessage`` – a client sent what its view does not take; 1007
   * ``ChannelError`` – a name that can't be part of a channel
   * ``BusError`` – Redis could not be reached or did not answer in time; worth a retry
   * ``TransportError`` – this server's socket can't be taken over; says what to change
@@ -87,6 +88,13 @@ class InvalidPayload(ProtocolError):
 
 class ConnectionClosed(WS4RedisError):
     """Something was sent to a websocket that is closed already."""
+
+
+class BadMessage(WS4RedisError, ValueError):
+    """A client sent what its view does not take: a view that raises it is closed with 1007.
+
+    The log tells it in a line, without a traceback.
+    """
 
 
 class ChannelError(WS4RedisError, ValueError):

@@ -126,17 +126,24 @@ def test_the_message_pusher_of_the_document(
         assert told == {facility: {"reader": "john", "body": body}}
 
 
+@pytest.mark.parametrize("messages", [["x"] * 60, ["x" * 400_000] * 3], ids=["many", "large"])
 def test_who_does_not_receive_still_is_pushed_to(
-    site: Server, open_websocket: Open, token: str, redis_client: Any, facility: str
+    site: Server,
+    open_websocket: Open,
+    token: str,
+    redis_client: Any,
+    facility: str,
+    messages: list[str],
 ) -> None:
+    before = len(site.log)
     websocket = open_websocket(
         address(site, f"messages/?channel={facility}&token={token}"),
     )
-    for number in range(60):
-        websocket.send(str(number))
+    for message in messages:
+        websocket.send(message)
     wait_for(lambda: redis_client.publish(facility, "one"))
     assert "one" in websocket.recv(PATIENCE)
-    wait_for(lambda: "beyond 32 are dropped" in site.log)
+    wait_for(lambda: "beyond 32, or 1048576 bytes, are dropped" in site.log[before:])
 
 
 class Subscriber:

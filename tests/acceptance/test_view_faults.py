@@ -139,6 +139,75 @@ def test_a_view_that_sends_more_than_a_client_takes_waits_for_it(
     assert "is too slow" not in server.log
 
 
+@pytest.mark.parametrize(("count", "size"), [(2, 2_000_000), (12, 100_000)])
+def test_threads_that_send_at_once_wait_for_each_other(
+    server: Server, count: int, size: int
+) -> None:
+    with server.connect() as client:
+        client.sendall(RawClient.request(server.host, f"/sluices/{count}/{size}/", HANDSHAKE))
+        came = _read_to_end(client)
+    head = bytes([0x81, 127]) + struct.pack("!Q", size)
+    heads = re.findall(re.escape(head) + rb"(\d+) (\d+) x", came)
+    sent = {name: [int(number) for other, number in heads if other == name] for name, _ in heads}
+    assert sent == {str(name).encode(): list(range(8)) for name in range(count)}
+    assert came.endswith(b"\x88\x02\x03\xe8")
+    assert "is too slow" not in server.log
+
+
+def test_a_client_that_reads_steadily_is_not_given_up_though_it_is_slow(
+    kind: str, tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    """Its pong waits behind all that it has to read before."""
+    settings = {**SETTINGS, "WS4REDIS_PING_INTERVAL": 0.5}
+    with (
+        serving(kind, tmp_path, redis_server.url, **settings) as server,
+        server.connect(receive_buffer=65536) as client,
+    ):
+        client.sendall(RawClient.request(server.host, "/pour/1000/", HANDSHAKE))
+        client.settimeout(PATIENCE)
+        begun, came = time.monotonic(), 0
+        while data := client.recv(50_000):
+            came += len(data)
+            if data.endswith(b"\x88\x02\x03\xe8"):
+                break
+            # Never faster than ten megabytes in four seconds.
+            until = begun + came / 2_500_000
+            wait_for(lambda until=until: time.monotonic() >= until)
+        assert came > 10_000_000
+
+
+def test_a_client_that_sends_and_never_reads_is_given_up(
+    kind: str, tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    settings = {**SETTINGS, "WS4REDIS_PING_INTERVAL": 0.3}
+    frame = b"\x82\xfe" + struct.pack("!H", 60000) + bytes(4) + b"x" * 60000
+    with (
+        serving(kind, tmp_path, redis_server.url, **settings) as server,
+        server.connect() as client,
+    ):
+        client.sendall(RawClient.request(server.host, "/echo/", HANDSHAKE))
+        client.settimeout(PATIENCE)
+        with pytest.raises(ConnectionError):
+            client.sendall(frame * 2000)
+        wait_for(lambda: "answered no ping" in server.log)
+
+
+def test_a_websocket_that_is_closed_while_it_is_not_read_ends_at_once(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(RawClient.request(server.host, "/deaf/", HANDSHAKE))
+        client.settimeout(PATIENCE)
+        for _ in range(100):
+            client.sendall(RawClient.frame(b"hello"))
+        end(server.process)
+        # Whoever reads gets the end, and no reset over what was never read.
+        came = b""
+        while data := client.recv(65536):
+            came += data
+            if b"\x88" in data:
+                client.sendall(RawClient.frame(b"\x03\xe9", opcode=8))
+    assert b"\x88" in came
+
+
 def _read_to_end(client: socket.socket) -> bytes:
     """Return all that comes up to the end, or to a close frame with 1000."""
     client.settimeout(PATIENCE)
@@ -203,6 +272,130 @@ def test_a_view_that_never_ends_counts_after_its_websocket_has(
         with pytest.raises(InvalidStatus) as refused:
             open_websocket(address(server, "/echo/"))
         assert refused.value.response.status_code == 503
+
+
+@pytest.mark.parametrize(
+    "kind", [THREADS, GREENLETS, "gunicorn-gthread", "gunicorn-gevent", "uwsgi-threads"]
+)
+def test_a_stop_waits_for_views_that_clean_up(
+    kind: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    open_websocket: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WS4REDIS_TEST_PARTING", str(tmp_path))
+    with serving(kind, tmp_path, redis_server.url, **SETTINGS) as server:
+        for name in ("one", "two"):
+            assert receive(open_websocket(address(server, f"/parting/{name}/"))) == "here"
+        end(server.process, signal.SIGINT if kind.startswith("uwsgi") else signal.SIGTERM)
+    assert (tmp_path / "one").exists()
+    assert (tmp_path / "two").exists()
+
+
+def test_whoever_uses_the_websocket_first_opens_it(server: Server, open_websocket: Any) -> None:
+    for _ in range(5):
+        websocket = open_websocket(address(server, "/beside/"))
+        websocket.send("hello")
+        came = [receive(websocket) for _ in range(4)]
+        assert sorted(came) == ["hello", "tick 0", "tick 1", "tick 2"]
+
+
+def test_a_view_goes_on_when_its_client_leaves_while_it_subscribes(
+    kind: str, tmp_path: Path, own_redis: RedisServer, users: Any, redis_client: Any
+) -> None:
+    settings = {**SETTINGS, "WS4REDIS_HISTORY": {"kept": {"length": 10}}}
+    with serving(kind, tmp_path, own_redis.url, **settings) as server:
+        noted(server)
+        own_redis.process.send_signal(signal.SIGSTOP)
+        with server.connect() as client:
+            client.sendall(RawClient.request(server.host, "/following/", HANDSHAKE))
+            assert b" 101 " in client.recv(65536)
+        wait_for(lambda: "Closed for" in server.log)
+        own_redis.process.send_signal(signal.SIGCONT)
+        seen: list[str] = []
+
+        def has_left() -> bool:
+            seen.extend(noted(server))
+            return "left" in seen
+
+        wait_for(has_left)
+        assert "subscribed" in seen
+        assert "Traceback" not in server.log
+        with own_redis.client() as client:
+            wait_for(lambda: b"broadcast:kept" not in client.pubsub_channels())
+
+
+def test_a_loop_ends_that_is_answered_or_not_received_in(
+    server: Server, open_websocket: Any
+) -> None:
+    for path, expected in (("/guarded/", 1008), ("/idle/", 1011)):
+        websocket = open_websocket(address(server, path))
+        websocket.send("x")
+        assert code(websocket) == expected
+    assert "has to receive what it is called for" in server.log
+
+
+def test_what_a_view_does_not_take_closes_with_1007_and_no_traceback(
+    server: Server, open_websocket: Any
+) -> None:
+    for bad in ("{", "[1]", "1" * 5000, "[" * 100_000):
+        websocket = open_websocket(address(server, "/form/"))
+        websocket.send('{"good": 1}')
+        assert json.loads(receive(websocket)) == {"good": 1}
+        websocket.send(bad)
+        assert code(websocket) == 1007
+    wait_for(lambda: "It is no dict, but list." in server.log)
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("no-name", "A channel is named by a text, got ''."),
+        ("no-text", "A channel is named by a text, got None."),
+        ("half", "No channel has the name '\\ud800'."),
+        ("infinity", "JSON compliant"),
+        ("text", "A websocket view returns nothing, or an HttpResponse, not str."),
+    ],
+)
+def test_a_mistake_in_a_view_is_named(
+    server: Server, open_websocket: Any, what: str, words: str
+) -> None:
+    websocket = open_websocket(address(server, f"/wrong/{what}/"))
+    websocket.send("go on")
+    assert code(websocket) == 1011
+    assert words in server.log.replace("\\\\", "\\")
+
+
+def test_an_asynchronous_view_is_refused_with_the_reason_in_the_log(
+    server: Server, open_websocket: Any
+) -> None:
+    assert _status(open_websocket, address(server, "/waiting/")) == 500
+    wait_for(lambda: "An asynchronous view can't hold a websocket" in server.log)
+
+
+def test_what_is_sent_after_the_own_close_is_not_lost_in_silence(
+    server: Server, open_websocket: Any
+) -> None:
+    websocket = open_websocket(address(server, "/wrong/closed/"))
+    websocket.send("go on")
+    # ConnectionClosed ended the view.
+    assert code(websocket) == 1000
+
+
+def test_half_a_character_goes_where_json_goes(server: Server, open_websocket: Any) -> None:
+    websocket = open_websocket(address(server, "/halves/"))
+    websocket.send('{"text": "\\ud800"}')
+    assert receive(websocket) == '{"text":"\\ud800"}'
+
+
+def test_a_close_without_a_good_reason_is_a_fault_of_the_view(
+    server: Server, open_websocket: Any
+) -> None:
+    assert code(open_websocket(address(server, "/reasonless/"))) == 1011
+    assert "A reason must be str, got NoneType." in server.log
 
 
 def test_a_view_that_takes_too_long_to_decide_is_refused(

@@ -243,7 +243,9 @@ def test_one_forbidden_channel_does_not_take_the_others_with_it(
 def test_a_large_message_to_many_does_not_overflow_what_redis_holds_for_the_link(
     bus: Bus, listener: Recorder, channel: bytes, redis_server: RedisServer
 ) -> None:
-    users = [f"{channel.decode()}-{number}" for number in range(1000)]
+    # In one transaction, it would be just above Redis' limit of 32 MiB; in several, a listener on a
+    # busy machine need not be much faster than whoever publishes.
+    users = [f"{channel.decode()}-{number}" for number in range(340)]
     listener.wanted = [f"user:{user}:big".encode() for user in users]
     for wanted in listener.wanted:
         bus.subscribe(wanted)
@@ -254,8 +256,8 @@ def test_a_large_message_to_many_does_not_overflow_what_redis_holds_for_the_link
         return RedisPublisher(facility="big", users=users).publish_message(message, expire=5)
 
     with override_settings(WS4REDIS_CONNECTION=redis_server.url, WS4REDIS_REDIS_TIMEOUT=PATIENCE):
-        assert gevent.get_hub().threadpool.apply(publish) == 1000
-    wait_for(lambda: len(listener.deliveries) == 1000 or bus.epoch)
+        assert gevent.get_hub().threadpool.apply(publish) == 340
+    wait_for(lambda: len(listener.deliveries) == 340 or bus.epoch)
     assert bus.epoch == 0
 
 

@@ -70,7 +70,7 @@ def test_no_more_views_run_in_threads_than_may(runner: Runner) -> None:
         views.start(runner, release.set, 2)
     assert refused.value.status == 503
     release.set()
-    wait_for(lambda: views.running == 0)
+    wait_for(lambda: not runner.tasks)
 
 
 def test_a_system_without_threads_is_a_503_and_costs_no_place(
@@ -84,4 +84,4 @@ def test_a_system_without_threads_is_a_503_and_costs_no_place(
     with pytest.raises(HandshakeError) as refused:
         views.start(runner, fail, 2)  # type: ignore[arg-type]
     assert refused.value.status == 503
-    assert views.running == 0
+    assert not runner.tasks

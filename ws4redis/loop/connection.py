@@ -181,12 +181,19 @@ class Connection(ABC):
         """Whether nothing is read from the client at present."""
         return not self._reader.active
 
+    @property
+    def is_excused(self) -> bool:
+        """Whether it may be silent: we don't read from it, and nothing waits for it to read."""
+        return self.paused and self._outbox is None
+
     def pause(self, who: object = None) -> None:
-        """Stop reading; what the client sends then waits in the network.
+        """Stop reading, unless it is about to end; what the client sends then waits in the network.
 
         Args:
             who: Wants it; the connection is read again when nobody does any more.
         """
+        if self.phase is not Phase.OPEN:
+            return
         if not self.paused:
             self._stop_reading()
         self._pausers |= {who}
@@ -261,6 +268,8 @@ class Connection(ABC):
             return
         try:
             outbox.consume(self._sock.send(outbox.head()))
+            # Its pong may wait behind much more.
+            self.heard = True
         except BlockingIOError:
             return
         except OSError as error:

@@ -7,7 +7,7 @@ may reach instead.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import gevent
 
@@ -22,20 +22,23 @@ SPREAD = 0.8
 """Part of the time in which to say goodbye; the rest is left for the clients' answers."""
 
 
-def drain(registry: Registry, code: int, limit: float) -> None:
+def drain(
+    registry: Registry, code: int, limit: float, tasks: Collection[object] = frozenset()
+) -> None:
     """Close all websockets and wait until they are gone; drop those that don't answer.
 
     Args:
         registry: The websockets; some may still be added meanwhile.
         code: The close code.
         limit: Seconds that this may take.
+        tasks: What has to end, too.
     """
     with gevent.Timeout(limit, False):
         for group in groups(list(registry), limit * SPREAD):
             for connection in group:
                 connection.close(code)
             gevent.sleep(STEP)
-        while len(registry):
+        while len(registry) or tasks:
             for connection in registry:
                 connection.close(code)
             gevent.sleep(STEP)

@@ -63,7 +63,7 @@ class Loop(Protocol):
     def make_signal(self) -> Signal: ...
     def post(self, function: Callable[..., object], *args: Any) -> None: ...
     def call(self, function: Callable[[], Result]) -> Result: ...
-    def wait_flushed(self, connection: Connection) -> None: ...
+    def wait_flushed(self, connection: Connection, then: Callable[[], object]) -> None: ...
 
 
 class Pull:
@@ -199,8 +199,10 @@ class Pull:
             if self.is_closed:
                 return False
             self._signal.clear()
-            # It may have come before that.
-            if not self._is_ready() and not self._signal.wait(_left(until)) and until is not None:
+            if self._is_ready():
+                # It came before that, and others may wait for it, too.
+                self._signal.set()
+            elif not self._signal.wait(_left(until)) and until is not None:
                 raise TimeoutError("No message came in time.")
         return True
 
@@ -319,7 +321,9 @@ class Pull:
     def _flush(self) -> None:
         """Wait until the client has taken what was sent, and let others run."""
         if self.connection is not None:
-            self._loop.wait_flushed(self.connection)
+            self._loop.wait_flushed(self.connection, self._on_flushed)
+
+    def _on_flushed(self) -> None:
         with self._lock:
             self._unsent -= self._handed
         self._handed = 0

@@ -28,6 +28,7 @@ from ws4redis.wire.outgoing import Gap
 logger = flood.clients.guard(logging.getLogger(__name__))
 
 GAP = "What was missed on %s is gone from its history; those who follow it are told"
+LEFT = "Nobody follows the channel any more."
 CHECKS = 300
 """Turns of the wheel in which each channel is compared once with what Redis says of it."""
 
@@ -107,6 +108,7 @@ class Recovery:
         self._bus.unsubscribe(channel)
         if (course := self._courses.pop(channel, None)) is not None:
             self._checks.discard(channel, course.turn)
+            self._release(course, BusError(LEFT))
             del self._live[course.live]
             self._bus.unsubscribe(course.live)
 
@@ -224,6 +226,7 @@ class Recovery:
             started(answer)
             return
         if not self._follows(course):
+            started(BusError(LEFT))
             return
         reading = Reading.parse(answer)
         if course.position is None or course.position.is_at(reading.position):

@@ -147,7 +147,7 @@ class Registry:
             connection.abort()
 
     def _check(self, connection: Connection) -> None:
-        if connection.heard or connection.paused:
+        if connection.heard or connection.is_excused:
             connection.heard = False
             connection.ping()
         else:

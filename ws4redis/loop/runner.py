@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+CUT_OFF = "The process ends, and with it %d views that have not ended (WS4REDIS_DRAIN_TIME)"
 OWN_THREADS = 2
 """One connects to Redis, one finds out who may keep a websocket."""
 
@@ -89,6 +90,8 @@ class Runner:
         self._is_patched = gevent.monkey.is_module_patched("socket")
         self._calls: set[concurrent.futures.Future[Any]] = set()
         """Those of other threads that wait."""
+        self.tasks: set[object] = set()
+        """Code of the site that runs beside the loop, such as views; waited for at the end."""
         self._is_gone = False
         """Whether the loop's own thread has ended."""
 
@@ -206,10 +209,20 @@ class Runner:
             self.dispatcher.join(channel, receiver)
         self._start_all(dict.fromkeys(channels), lambda channel, start: None)
 
-    def wait_flushed(self, connection: Connection) -> None:
-        """Let others run, and wait until a client has taken what it was sent; runs on the hub."""
+    def wait_flushed(self, connection: Connection, then: Callable[[], object]) -> None:
+        """Let others run, and wait until a client has taken what it was sent; runs on the hub.
+
+        Args:
+            connection: That of the client.
+            then: Called in the very moment when nothing waits.
+        """
         flushed = GreenSignal()
-        self._hub.loop.run_callback(connection.when_flushed, flushed.set)
+
+        def on_flushed() -> None:
+            then()
+            flushed.set()
+
+        self._hub.loop.run_callback(connection.when_flushed, on_flushed)
         flushed.wait()
 
     def enter(self, address: str) -> Place:
@@ -410,7 +423,9 @@ class Runner:
 
     def _stop(self, code: int) -> None:
         self.is_draining = True
-        drain(self.registry, code, self.options.drain_time)
+        drain(self.registry, code, self.options.drain_time, self.tasks)
+        if self.tasks:
+            logger.warning(CUT_OFF, len(self.tasks))
         self.sweep.stop()
         self.bus.stop()
         self._timer.stop()

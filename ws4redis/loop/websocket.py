@@ -56,6 +56,13 @@ class Websocket(Connection):
             self._end(Phase.CLOSING, code, reason)
             self._protocol.close(code, reason)
             self._send_control()
+            self._listen_for_the_end()
+
+    def _listen_for_the_end(self) -> None:
+        """Read on, whoever has paused it, as the peer's last word is to come."""
+        if self._pausers and self.phase is not Phase.CLOSED:
+            self._pausers = frozenset()
+            self._read_again()
 
     def ping(self) -> None:
         """Ask whether the peer is still there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
@@ -75,6 +75,7 @@ class _LiveViews(Views):
     def __init__(self, shared: Mapping[str, Any]) -> None:
         super().__init__()
         self._shared = shared
+        self._running: Collection[object] = ()
 
     def start(self, runner: Runner, view: Callable[[], None], limit: int) -> None:
         def share() -> None:
@@ -82,12 +83,13 @@ class _LiveViews(Views):
                 connections[alias] = connection
             view()
 
+        self._running = runner.tasks
         super().start(runner, share, limit)
 
     def join(self, seconds: float) -> None:
         """Wait until no view runs: a database in use can't be dropped."""
         end = time.monotonic() + seconds
-        while self.running and time.monotonic() < end:
+        while self._running and time.monotonic() < end:
             time.sleep(POLL)
 
 

@@ -365,8 +365,9 @@ class _Runner(Runner):
     ) -> Result:
         return function(*args)
 
-    def wait_flushed(self, connection: Connection) -> None:
-        """Do nothing: what the other end has not received is no concern of a test."""
+    def wait_flushed(self, connection: Connection, then: Callable[[], object]) -> None:
+        """Take all as sent: what the other end has not received is no concern of a test."""
+        then()
 
     def make_signal(self) -> Signal:
         return _Signal(self._scene)

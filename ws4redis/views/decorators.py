@@ -10,6 +10,8 @@ from ws4redis.views.ended import response_of
 
 View = Callable[..., Any]
 
+NOT_RECEIVED = "A view of @websocket_loop has to receive what it is called for: call receive()."
+
 
 def websocket(view: View) -> View:
     """Give a view its websocket as second argument.
@@ -27,14 +29,21 @@ def websocket(view: View) -> View:
 def websocket_loop(view: View) -> View:
     """Call a view, with its websocket as second argument, whenever there is something to receive.
 
-    The view has to receive it. It is called until the websocket has ended.
+    The view has to receive it. It is called until the websocket has ended, or until it returns an
+    answer. The websocket is open before it is called for the first time, so what refuses has to
+    stand above.
     """
 
     @functools.wraps(view)
     def wrapper(request: Any, *args: Any, **kwargs: Any) -> Any:
         socket = request.websocket
         while socket.wait():
-            view(request, socket, *args, **kwargs)
+            received = socket.received
+            returned = view(request, socket, *args, **kwargs)
+            if returned is not None:
+                return response_of(request, returned)
+            if socket.received == received:
+                raise RuntimeError(NOT_RECEIVED)
         return response_of(request, None)
 
     return wrapper

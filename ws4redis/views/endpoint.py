@@ -246,6 +246,6 @@ def _close(websocket: Websocket, response: HttpResponseBase) -> None:
         return
     if response.status_code < 400:
         logger.warning("A view has answered %d after its websocket was open", response.status_code)
-    elif not websocket.closed:
+    if response.status_code >= 300 and not websocket.closed:
         is_fault = response.status_code >= 500
         websocket.close(CloseCode.INTERNAL_ERROR if is_fault else CloseCode.POLICY_VIOLATION)

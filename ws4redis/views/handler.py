@@ -16,11 +16,14 @@ from django.urls import ResolverMatch, get_resolver, set_script_prefix, set_urlc
 
 from ws4redis import flood
 from ws4redis.conf import get_settings
-from ws4redis.exceptions import ConnectionClosed
+from ws4redis.exceptions import BadMessage, ConnectionClosed
 from ws4redis.views.ended import Ended, response_of
 from ws4redis.views.socket import Upgrade, Websocket
+from ws4redis.wire.close import CloseCode
 
 logger = flood.clients.guard(logging.getLogger(__name__))
+
+BAD = "A client of %s sent what its view does not take: %s"
 
 
 class ViewHandler(BaseHandler):
@@ -84,6 +87,12 @@ def _called(view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> A
         if not (request.websocket.is_open or request.websocket.is_gone):
             raise
         # The client went while the view spoke to it, as clients do.
+        return Ended()
+    except BadMessage as error:
+        if not request.websocket.is_open:
+            raise
+        logger.warning(BAD, flood.to_quote(request.path), flood.to_quote(str(error)))
+        request.websocket.close(CloseCode.INVALID_PAYLOAD)
         return Ended()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ws4redis.exceptions import BusError
 from ws4redis.loop.pull import Pull
 from ws4redis.loop.runner import Runner
 from ws4redis.redis_client import get_client
@@ -45,19 +46,20 @@ class LoopLine(Pull):
         super().on_close(code, reason)
 
     def _subscribe(self, names: list[bytes]) -> None:
-        new = [name for name in names if name not in self._followed]
         if self.is_closed:
             return
+        new = [name for name in names if name not in self._followed]
         self._followed.update(new)
         try:
             self._runner.follow(self, new)
-        except BaseException:
-            self._leave(set(new))
-            raise
-        if self.close_code is not None:
-            # Meanwhile, and perhaps before they were followed.
-            self._followed.update(new)
-            self._leave(set(new))
+        except BaseException as error:
+            self._followed.difference_update(new)
+            if not (isinstance(error, BusError) and self.close_code is not None):
+                raise
+        finally:
+            # They were left meanwhile, perhaps before they were joined.
+            for name in set(new) - self._followed:
+                self._runner.dispatcher.leave(name, self)
 
     def _leave(self, names: set[bytes]) -> None:
         for name in names & self._followed:

@@ -23,11 +23,10 @@ class _ViewGreenlet(gevent.Greenlet):  # type: ignore[misc]
 
 
 class Views:
-    """The views that run in this process."""
+    """Starts views, as many as may run."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.running = 0
 
     def meet(self, runner: Runner) -> Meeting:
         """Return where a view that is about to start meets its request."""
@@ -39,40 +38,34 @@ class Views:
         Raises:
             HandshakeError: As many threads as there may be run views already.
         """
+        with self._lock:
+            if not runner.is_patched and len(runner.tasks) >= limit:
+                raise _is_busy(f"{limit} views run (WS4REDIS_VIEW_THREADS).")
+            runner.tasks.add(view)
         if runner.is_patched:
-            _ViewGreenlet.spawn(_run_alone, view)
-            return
-        with self._lock:
-            if self.running >= limit:
-                detail = f"{limit} views run (WS4REDIS_VIEW_THREADS)."
-                raise HandshakeError(503, "Try again later.", (("Retry-After", "5"),), detail)
-            self.running += 1
-        try:
-            # Not of a pool, whose threads Python would wait for at its end.
-            threading.Thread(
-                target=self._run, args=(view,), name="ws4redis-view", daemon=True
-            ).start()
-        except RuntimeError as error:
-            self._ended()
-            detail = f"The system has no thread for it: {error}"
-            raise HandshakeError(
-                503, "Try again later.", (("Retry-After", "5"),), detail
-            ) from error
-
-    def _run(self, view: Callable[[], None]) -> None:
-        try:
-            _run_alone(view)
-        finally:
-            self._ended()
-
-    def _ended(self) -> None:
-        with self._lock:
-            self.running -= 1
+            _ViewGreenlet.spawn(_run, runner, view)
+        else:
+            _start_thread(runner, view)
 
 
-def _run_alone(view: Callable[[], None]) -> None:
+def _start_thread(runner: Runner, view: Callable[[], None]) -> None:
+    # Not one of a pool, whose threads Python would wait for at its end.
+    thread = threading.Thread(target=_run, args=(runner, view), name="ws4redis-view", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        runner.tasks.discard(view)
+        raise _is_busy(f"The system has no thread for it: {error}") from error
+
+
+def _is_busy(detail: str) -> HandshakeError:
+    return HandshakeError(503, "Try again later.", (("Retry-After", "5"),), detail)
+
+
+def _run(runner: Runner, view: Callable[[], None]) -> None:
     """Run a view that has its connections to databases for itself."""
     try:
         view()
     finally:
         connections.close_all()
+        runner.tasks.discard(view)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import close_old_connections
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from ws4redis.exceptions import ConnectionClosed
+from ws4redis.exceptions import BadMessage, ChannelError, ConnectionClosed
 from ws4redis.loop.pull import Fetched
+from ws4redis.redis_store import RedisMessage, to_json
 from ws4redis.wire.close import CloseCode, may_be_received
 
 Data = str | bytes
@@ -26,6 +27,24 @@ class Event(NamedTuple):
     channel: str | None
     """The channel of Redis; None if the client sent it."""
     data: Data
+
+    def json(self, kind: type = object) -> Any:
+        """Return what the message says as JSON.
+
+        Args:
+            kind: What it must be, such as ``dict``.
+
+        Raises:
+            BadMessage: It is no JSON, or not of that kind. If the view lets it pass, the websocket
+                is closed with 1007.
+        """
+        try:
+            value = json.loads(self.data)
+        except (ValueError, RecursionError) as error:
+            raise BadMessage("It is no JSON.") from error
+        if not isinstance(value, kind):
+            raise BadMessage(f"It is no {kind.__name__}, but {type(value).__name__}.")
+        return value
 
 
 class Line(Protocol):
@@ -88,6 +107,16 @@ class _Closed:
     __call__ = __bool__
 
 
+def _name(channel: Any) -> str:
+    if not isinstance(channel, str) or not channel:
+        raise ChannelError(f"A channel is named by a text, got {channel!r}.")
+    try:
+        channel.encode()
+    except UnicodeEncodeError as error:
+        raise ChannelError(f"No channel has the name {channel!r}.") from error
+    return channel
+
+
 class Websocket:
     """One websocket in the hands of a view.
 
@@ -107,6 +136,12 @@ class Websocket:
         self._request = request
         self._upgrade = upgrade
         self._line: Line | None = None
+        self._opening: Any = threading.Lock()
+        """Held while it is opened; None afterwards."""
+        self._is_ending = False
+        """Whether the view has closed it."""
+        self.received = 0
+        """How many messages the view has taken."""
         self.subprotocols = subprotocols
         """What the client offers."""
         self.usual_subprotocol: str | None = None
@@ -178,12 +213,10 @@ class Websocket:
                 f"The client does not offer the subprotocol {subprotocol!r}, but "
                 f"{', '.join(self.subprotocols) or 'none'}."
             )
-        self.subprotocol = subprotocol or self.usual_subprotocol
-        try:
-            self._line = self._upgrade.accept(self._request, self.subprotocol, headers or {})
-        except ConnectionClosed:
-            self.is_gone = True
-            raise
+        # Another thread may use it for the first time, too.
+        with self._opening or nullcontext():
+            if self._line is None:
+                self._open(subprotocol or self.usual_subprotocol, headers or {})
 
     def receive(self, timeout: float | None = None) -> Data | None:
         """Return the next message, of the client or a channel; None when the websocket has ended.
@@ -223,15 +256,19 @@ class Websocket:
             close_old_connections()
         return line.wait(timeout)
 
-    def receive_json(self, timeout: float | None = None) -> Any:
+    def receive_json(self, timeout: float | None = None, kind: type = object) -> Any:
         """Return what the next message says as JSON; None when the websocket has ended.
+
+        Args:
+            timeout: Seconds to wait; None for as long as it takes.
+            kind: What it must be, such as ``dict``.
 
         Raises:
             TimeoutError: None came in time.
-            ValueError: It is no JSON.
+            BadMessage: See ``Event.json``.
         """
-        data = self.receive(timeout)
-        return None if data is None else json.loads(data)
+        event = self._next(timeout)
+        return None if event is None else event.json(kind)
 
     def send(self, data: Data) -> None:
         """Send a message: str as text, bytes as binary.
@@ -243,7 +280,7 @@ class Websocket:
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"A message must be str or bytes, got {type(data).__name__}.")
         line = self._line or self._open_line()
-        if line.is_closed:
+        if line.is_closed or self._is_ending:
             raise ConnectionClosed("The websocket has ended.")
         is_text = isinstance(data, str)
         line.send(data.encode() if isinstance(data, str) else bytes(data), is_binary=not is_text)
@@ -253,20 +290,25 @@ class Websocket:
 
         Raises:
             ConnectionClosed: The websocket has ended.
+            TypeError: It has something that JSON does not know.
+            ValueError: It has a number that JSON does not know, such as infinity.
         """
-        text = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":"))
-        self.send(text)
+        self.send(to_json(value))
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """End the websocket, after all that was sent; nothing happens if it has ended.
 
         Raises:
+            TypeError: The reason is no text.
             ValueError: The code may not be sent; 3000 to 4999 are free for use.
         """
         if not may_be_received(code):
             raise ValueError(f"The close code {code} may not be sent.")
+        if not isinstance(reason, str):
+            raise TypeError(f"A reason must be str, got {type(reason).__name__}.")
         line = self._open_line()
         if not line.is_closed:
+            self._is_ending = True
             line.close(code, reason)
 
     def fileno(self) -> int:
@@ -284,12 +326,14 @@ class Websocket:
 
         Raises:
             BusError: Redis is away.
+            ChannelError: Such a channel can't be.
         """
-        self._open_line().subscribe(channels)
+        names = tuple(map(_name, channels))
+        self._open_line().subscribe(names)
 
     def unsubscribe(self, *channels: str) -> None:
         """Receive the messages of channels no more."""
-        self._open_line().unsubscribe(channels)
+        self._open_line().unsubscribe(tuple(map(_name, channels)))
 
     def publish(self, channel: str, message: Any) -> int:
         """Publish a message on a channel.
@@ -303,14 +347,23 @@ class Websocket:
 
         Raises:
             BusError: Redis is away.
+            ChannelError: Such a channel can't be.
+            TypeError: No message can be made of it.
         """
-        from ws4redis.redis_store import RedisMessage
+        return self._open_line().publish(_name(channel), RedisMessage(message))
 
-        return self._open_line().publish(channel, RedisMessage(message))
+    def _open(self, subprotocol: str | None, headers: Mapping[str, str]) -> None:
+        self.subprotocol = subprotocol
+        try:
+            self._line = self._upgrade.accept(self._request, subprotocol, headers)
+        except ConnectionClosed:
+            self.is_gone = True
+            raise
+        self._opening = None
 
     @property
     def _is_closed(self) -> bool:
-        return self._line is not None and self._line.is_closed
+        return self._is_ending or (self._line is not None and self._line.is_closed)
 
     def _open_line(self) -> Line:
         self.accept()
@@ -324,6 +377,7 @@ class Websocket:
         fetched = line.fetch(timeout)
         if fetched is None:
             return None
+        self.received += 1
         data: Data = fetched.payload
         if not fetched.is_binary:
             # Of channels anything may come; of clients, text is UTF-8.

@@ -1,7 +1,5 @@
 """A poll: its page, and the websocket that htmx holds for it."""
 
-import json
-
 from django.db.models import F
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -22,16 +20,16 @@ def vote(request, websocket):
     """Take votes, and show the results to everybody whenever somebody has voted."""
     websocket.subscribe(CHANNEL)
     websocket.send(results())
-    for channel, data in websocket.events():
-        if channel is None:
-            take(websocket, data)
+    for event in websocket.events():
+        if event.channel is None:
+            take(websocket, event.json(dict))
         else:
             websocket.send(results())
 
 
-def take(websocket, data):
+def take(websocket, fields):
     """Count a vote; htmx sends the fields of the form as JSON."""
-    form = VoteForm(json.loads(data))
+    form = VoteForm(fields)
     if form.is_valid():
         choice = form.cleaned_data["choice"]
         Choice.objects.filter(pk=choice.pk).update(votes=F("votes") + 1)

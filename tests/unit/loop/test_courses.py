@@ -133,7 +133,7 @@ def test_a_check_while_it_catches_up_hands_nothing_on_twice(
     assert count(browser, 5) == 1
 
 
-def test_an_answer_for_one_that_has_left_its_channel_is_for_nobody(setting: Setting) -> None:
+def test_who_has_left_its_channel_is_told_and_gets_nothing(setting: Setting) -> None:
     first = setting.joins()
     setting.way.answer(reading("a:1"))
     second = setting.joins()
@@ -143,7 +143,9 @@ def test_an_answer_for_one_that_has_left_its_channel_is_for_nobody(setting: Sett
     setting.way.answer(reading("a:2"))
     third.leave()
     setting.way.answer(reading("a:3"))
-    assert len(setting.starts) == 1
+    begun, *left = setting.starts
+    assert isinstance(begun, Start)
+    assert [type(one) for one in left] == [BusError, BusError]
     assert setting.way.asked == []
     assert setting.way.names == []
 

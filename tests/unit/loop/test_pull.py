@@ -62,8 +62,9 @@ class AtOnce:
     def post(self, function: Callable[..., object], *args: Any) -> None:
         function(*args)
 
-    def wait_flushed(self, connection: Any) -> None:
+    def wait_flushed(self, connection: Any, then: Callable[[], object]) -> None:
         self.flushed += 1
+        then()
 
 
 @pytest.fixture
@@ -210,6 +211,27 @@ def test_a_descriptor_that_was_given_back_is_left_alone(pull: Pull) -> None:
         assert pull.fileno() == -1
     finally:
         os.close(foreign)
+
+
+def test_a_fetcher_that_looks_again_wakes_the_others(pull: Pull) -> None:
+    """One that saw nothing clears the signal, which was meant for another one, too."""
+    woken = threading.Event()
+    clear = pull._signal.clear
+
+    def close_and_clear() -> None:
+        # The end comes when both have looked, and this one is the later to clear.
+        pull.on_close(1000, "")
+        clear()
+
+    pull._signal.clear = close_and_clear  # type: ignore[method-assign]
+    assert pull.fetch() is None
+
+    def wait() -> None:
+        pull._signal.wait()
+        woken.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    assert woken.wait(PATIENCE)
 
 
 def test_each_message_goes_to_one_of_many_threads(pull: Pull) -> None:

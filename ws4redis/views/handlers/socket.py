@@ -18,6 +18,8 @@ logger = flood.clients.guard(logging.getLogger(__name__))
 
 KEPT = 32
 """Messages of a client that are kept while a handler waits for channels only."""
+KEPT_SIZE = 2**20
+"""Bytes, or characters, of them all together; a single message may be of any size."""
 
 
 class MsgType(enum.IntEnum):
@@ -113,6 +115,7 @@ class HandlerSocket:
             ConnectionClosed: The websocket has ended.
             TypeError: It is none.
         """
+        self._see_open()
         if not isinstance(data, str):
             raise TypeError(f"A text must be str, got {type(data).__name__}.")
         self.websocket.send(data)
@@ -125,6 +128,7 @@ class HandlerSocket:
             ConnectionClosed: The websocket has ended.
             TypeError: It is none.
         """
+        self._see_open()
         self.websocket.send(bytes(memoryview(data)))
         return Done(None)
 
@@ -133,6 +137,11 @@ class HandlerSocket:
         reason = message.decode() if isinstance(message, bytes) else message
         self.websocket.close(code, reason)
         return Done(None)
+
+    def _see_open(self) -> None:
+        """Raise first if it has ended: what a handler then sends is often no message at all."""
+        if self.closed:
+            raise ConnectionClosed("The websocket has ended.")
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Hand out what comes until a condition holds or the websocket has ended.
@@ -160,13 +169,14 @@ class HandlerSocket:
             self._is_calling = False
 
     def _keep(self, data: Data) -> None:
-        if len(self._kept) < KEPT:
+        size = sum(map(len, self._kept))
+        if len(self._kept) < KEPT and (not size or size + len(data) <= KEPT_SIZE):
             self._kept.append(data)
         elif not self._has_dropped:
             # Not to read from it would keep us from seeing it leave.
             self._has_dropped = True
             logger.warning(
                 "A handler waits for channels and does not receive: messages of its client beyond "
-                "%d are dropped",
-                KEPT,
+                "%d, or %d bytes, are dropped",
+                *(KEPT, KEPT_SIZE),
             )
