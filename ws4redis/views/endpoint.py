@@ -32,6 +32,7 @@ from ws4redis.entrance import (
 from ws4redis.exceptions import ConnectionClosed, HandshakeError, HookTimeout
 from ws4redis.identity import identify
 from ws4redis.loop.admission import ANONYMOUS, Identity
+from ws4redis.loop.runner import Runner
 from ws4redis.metrics import Metrics
 from ws4redis.proxies import client_address
 from ws4redis.transports import Environ, StartResponse
@@ -134,7 +135,7 @@ class ViewEndpoint:
 
     def _decide(self, opening: Opening, subprotocols: tuple[str, ...]) -> Answer | Acceptance:
         meeting, settings = self._views.meet(opening.runner), opening.settings
-        upgrade, environ = _Upgrade(meeting), kept(opening.environ)
+        upgrade, environ = _Upgrade(meeting, opening.runner), kept(opening.environ)
         view = partial(self._run, environ, subprotocols, settings, upgrade, meeting)
         self._views.start(opening.runner, view, settings.view_threads)
         try:
@@ -176,9 +177,14 @@ class ViewEndpoint:
 class _Upgrade:
     """Opens the websocket of one view."""
 
-    def __init__(self, meeting: Meeting) -> None:
+    def __init__(self, meeting: Meeting, runner: Runner) -> None:
         self._meeting = meeting
+        self._runner = runner
         self._line: Any = None
+
+    def reach_redis(self) -> None:
+        """See ``Upgrade.reach_redis``."""
+        self._runner.call(self._runner.reach_redis)
 
     def accept(self, request: Any, subprotocol: str | None, headers: Mapping[str, str]) -> Line:
         """See ``Upgrade.accept``."""
@@ -227,6 +233,8 @@ def _opened(opening: Opening, handshake: wire.Handshake, acceptance: Acceptance)
 
 def _answer(response: HttpResponseBase, settings: Settings) -> Answer:
     """Return what a client gets whose websocket was not opened."""
+    if response.status_code < 200:
+        raise HandshakeError(500, "Internal error.", detail=f"{ANSWERED} ({response.status_code})")
     target = response.get("Location", "")
     if target and settings.redirect_status is not None:
         # Its query may hold what is nobody's business.

@@ -11,19 +11,20 @@ from django.core import signals
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest, get_script_name
 from django.dispatch import receiver
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.urls import ResolverMatch, get_resolver, set_script_prefix, set_urlconf
 
 from ws4redis import flood
 from ws4redis.conf import get_settings
-from ws4redis.exceptions import BadMessage, ConnectionClosed
+from ws4redis.exceptions import BadMessage, BusError, ConnectionClosed
 from ws4redis.views.ended import Ended, response_of
 from ws4redis.views.socket import Upgrade, Websocket
 from ws4redis.wire.close import CloseCode
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 
-BAD = "A client of %s sent what its view does not take: %s"
+WITHOUT_REDIS = "The websocket view of '%s' can't do without Redis: %s"
+BAD = "A client of '%s' sent what its view does not take: %s"
 
 
 class ViewHandler(BaseHandler):
@@ -87,6 +88,13 @@ def _called(view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> A
         if not (request.websocket.is_open or request.websocket.is_gone):
             raise
         # The client went while the view spoke to it, as clients do.
+        return Ended()
+    except BusError as error:
+        logger.error(WITHOUT_REDIS, flood.to_quote(request.path), error)
+        if not request.websocket.is_open:
+            headers = {"Retry-After": "2"}
+            return HttpResponse("Try again later.\n", "text/plain", status=503, headers=headers)
+        request.websocket.close(CloseCode.TRY_AGAIN_LATER)
         return Ended()
     except BadMessage as error:
         if not request.websocket.is_open:
