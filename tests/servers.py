@@ -112,8 +112,13 @@ class Server:
         """The address of the site."""
         return f"{'https' if self._tls else 'http'}://{self.host}"
 
-    def url(self, address: str) -> str:
-        return f"{'wss' if self._tls else 'ws'}://{self.host}/ws/{address}"
+    def address(self, path: str) -> str:
+        """The address of a websocket, such as that of a view."""
+        return f"{'wss' if self._tls else 'ws'}://{self.host}{path}"
+
+    def url(self, facility: str) -> str:
+        """The address of a facility, with its flags."""
+        return self.address(f"/ws/{facility}")
 
     def tls(self) -> ssl.SSLContext | None:
         """What a client needs to trust the site."""

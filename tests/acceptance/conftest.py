@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 from websockets.sync.client import ClientConnection, connect
 
+from tests.chromium import chromium
 from tests.deployments import KINDS
 from tests.raw import RawClient
 from tests.servers import RedisServer, Server, serving
@@ -41,6 +43,22 @@ def server(
 ) -> Iterator[Server]:
     with serving(request.param, directory, redis_server.url) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def view(server: Server, open_websocket: Open) -> Open:
+    """Opens a websocket on a view of the server."""
+
+    def opened(path: str, **options: Any) -> ClientConnection:
+        return open_websocket(server.address(path), **options)
+
+    return opened
 
 
 @pytest.fixture

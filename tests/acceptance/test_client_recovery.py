@@ -13,10 +13,10 @@ import pytest
 from django.template import Engine, RequestContext
 from django.test import RequestFactory, override_settings
 from django.utils.crypto import get_random_string
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-from tests.acceptance.test_chat import CHROMIUM, FLAGS
 from tests.acceptance.test_serve import Serve, run, serve
+from tests.chromium import chromium
 from tests.servers import ROOT, RedisServer, end
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import wait_for
@@ -26,7 +26,7 @@ from ws4redis.publisher import RedisPublisher
 __all__ = ["run"]
 
 BUILT = ROOT / "ws4redis" / "static" / "js"
-OWN_FLAGS = [*FLAGS, "--disable-features=LocalNetworkAccessChecks"]
+ALL_LOCAL = "--disable-features=LocalNetworkAccessChecks"
 """The pages come from the test, so Chromium does not know that they are as local as the server."""
 HISTORY = {"facility*": {"length": 1000}}
 PAGE = """<!DOCTYPE html>
@@ -125,10 +125,8 @@ def place(tmp_path: Path, run: Path, redis_server: RedisServer, users: Any) -> I
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=OWN_FLAGS)
+    with chromium(ALL_LOCAL) as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import ClientConnection
 
-from tests.acceptance.test_chat import CHROMIUM, FLAGS
 from tests.acceptance.test_v1 import Client
 from tests.raw import RawClient
 from tests.servers import ROOT, RedisServer, Server, serving
@@ -70,10 +69,6 @@ def site(
         yield running
 
 
-def address(site: Server, path: str) -> str:
-    return f"ws://{site.host}/{path}"
-
-
 def status(site: Server, path: str, **changes: str) -> str:
     """Return the status line and the body of what a handshake is answered with."""
     answer = RawClient.ask(
@@ -83,7 +78,7 @@ def status(site: Server, path: str, **changes: str) -> str:
 
 
 def test_the_echo_of_the_document(site: Server, open_websocket: Open) -> None:
-    websocket = open_websocket(address(site, "echo/"))
+    websocket = open_websocket(site.address("/echo/"))
     websocket.send("hello")
     assert websocket.recv(PATIENCE) == "hello"
     with pytest.raises(ConnectionClosedOK):
@@ -91,14 +86,14 @@ def test_the_echo_of_the_document(site: Server, open_websocket: Open) -> None:
 
 
 def test_a_plain_function_is_a_handler(site: Server, open_websocket: Open) -> None:
-    websocket = open_websocket(address(site, "plain/?who=me"))
+    websocket = open_websocket(site.address("/plain/?who=me"))
     websocket.send("hello")
     websocket.send(b"\x00\xff")
     assert [websocket.recv(PATIENCE), websocket.recv(PATIENCE)] == ["me: hello", b"\x00\xff"]
 
 
 def test_a_route_captures(site: Server, open_websocket: Open) -> None:
-    assert open_websocket(address(site, "rooms/5/")).recv(PATIENCE) == "room 5"
+    assert open_websocket(site.address("/rooms/5/")).recv(PATIENCE) == "room 5"
     assert status(site, "rooms/five/").startswith("404 ")
 
 
@@ -107,7 +102,7 @@ def test_a_handler_that_fails_is_closed_and_logged(site: Server, open_websocket:
         ("fails/", "RuntimeError: a handler that fails"),
         ("yields/", "TypeError: A handler may only 'yield from'"),
     ):
-        websocket = open_websocket(address(site, path))
+        websocket = open_websocket(site.address("/" + path))
         websocket.send("go")
         with pytest.raises(ConnectionClosedError) as closed:
             websocket.recv(PATIENCE)
@@ -119,7 +114,7 @@ def test_the_message_pusher_of_the_document(
     site: Server, open_websocket: Open, token: str, redis_client: Any, facility: str
 ) -> None:
     websocket = open_websocket(
-        address(site, f"messages/?channel={facility}"), headers={"Authorization": f"Bearer {token}"}
+        site.address(f"/messages/?channel={facility}"), headers={"Authorization": f"Bearer {token}"}
     )
     wait_for(lambda: redis_client.publish(facility, "one"))
     redis_client.publish(facility, "two")
@@ -139,7 +134,7 @@ def test_who_does_not_receive_still_is_pushed_to(
 ) -> None:
     before = len(site.log)
     websocket = open_websocket(
-        address(site, f"messages/?channel={facility}&token={token}"),
+        site.address(f"/messages/?channel={facility}&token={token}"),
     )
     for message in messages:
         websocket.send(message)
@@ -165,7 +160,7 @@ class Subscriber:
 
 @pytest.fixture
 def subscriber(site: Server, open_websocket: Open, redis_client: Any) -> Subscriber:
-    return Subscriber(open_websocket(address(site, "subscriptions/")), redis_client)
+    return Subscriber(open_websocket(site.address("/subscriptions/")), redis_client)
 
 
 def test_a_manager_subscribes_and_stops_channels(subscriber: Subscriber, facility: str) -> None:
@@ -215,7 +210,7 @@ def test_two_readers_of_a_channel_both_get_all_and_go_alone(
     site: Server, open_websocket: Open, redis_client: Any, facility: str
 ) -> None:
     one, two = (
-        Subscriber(open_websocket(address(site, "subscriptions/")), redis_client) for _ in range(2)
+        Subscriber(open_websocket(site.address("/subscriptions/")), redis_client) for _ in range(2)
     )
     one.ask("subscribe", facility)
     two.ask("subscribe", facility)
@@ -229,7 +224,7 @@ def test_two_readers_of_a_channel_both_get_all_and_go_alone(
 def test_channels_are_left_when_the_client_goes(
     site: Server, open_websocket: Open, redis_client: Any, facility: str
 ) -> None:
-    websocket = open_websocket(address(site, "subscriptions/"))
+    websocket = open_websocket(site.address("/subscriptions/"))
     assert Subscriber(websocket, redis_client).ask("subscribe", facility)
     assert redis_client.publish(facility, "here") == 1
     websocket.close()
@@ -252,14 +247,14 @@ def test_a_token_in_each_place_logs_in_and_is_taken_out(
     site: Server, open_websocket: Open, token: str
 ) -> None:
     by_header = open_websocket(
-        address(site, "private/?a=b"), headers={"Authorization": f"bearer {token}"}
+        site.address("/private/?a=b"), headers={"Authorization": f"bearer {token}"}
     )
-    by_address = open_websocket(address(site, f"private/?token={token}&a=b"))
+    by_address = open_websocket(site.address(f"/private/?token={token}&a=b"))
     for websocket in (by_header, by_address):
         assert json.loads(websocket.recv(PATIENCE)) == ["john", "/private/?a=b", [], []]
         assert websocket.subprotocol is None
     by_subprotocol = open_websocket(
-        address(site, "private/?a=b"), subprotocols=["ws4redis", f"ws4redis.token.{token}"]
+        site.address("/private/?a=b"), subprotocols=["ws4redis", f"ws4redis.token.{token}"]
     )
     assert json.loads(by_subprotocol.recv(PATIENCE)) == [
         *["john", "/private/?a=b"],
@@ -277,7 +272,7 @@ def test_a_token_is_never_answered(site: Server, token: str) -> None:
 
 def test_a_ticket_opens_one_websocket(site: Server, open_websocket: Open, users: Any) -> None:
     ticket = tickets.issue(users["mary"])
-    websocket = open_websocket(address(site, f"private/?token={ticket}"))
+    websocket = open_websocket(site.address(f"/private/?token={ticket}"))
     assert json.loads(websocket.recv(PATIENCE))[0] == "mary"
     assert status(site, f"private/?token={ticket}").startswith("403 ")
 
@@ -289,10 +284,10 @@ def test_facilities_take_tokens_too(
     assert status(site, path) == "403 Forbidden A valid token is needed.\n"
     assert status(site, f"{path}&token=wrong") == "403 Forbidden A valid token is needed.\n"
     by_subprotocol = open_websocket(
-        address(site, path), subprotocols=["ws4redis", f"ws4redis.token.{token}"]
+        site.address("/" + path), subprotocols=["ws4redis", f"ws4redis.token.{token}"]
     )
     assert by_subprotocol.subprotocol == "ws4redis"
-    by_address = open_websocket(address(site, f"{path}&token={token}"))
+    by_address = open_websocket(site.address(f"/{path}&token={token}"))
     redis_client.publish(f"user:john:{facility}", "for john")
     assert by_subprotocol.recv(PATIENCE) == by_address.recv(PATIENCE) == "for john"
 
@@ -352,7 +347,7 @@ def test_who_is_barred_loses_the_websockets_that_a_token_has_opened(
 ) -> None:
     anna = User.objects.create_user(facility)
     paths = (f"messages/?channel={facility}&token=", f"ws/{facility}?token=")
-    opened = [open_websocket(address(site, path + tickets.issue(anna))) for path in paths]
+    opened = [open_websocket(site.address("/" + path + tickets.issue(anna))) for path in paths]
     anna.is_active = False
     anna.save()
     for websocket in opened:
@@ -372,8 +367,8 @@ def test_a_logout_ends_what_a_ticket_opened_or_might_open(
     for browser in (ending, lasting):
         browser.force_login(users["mary"])
     paths = (f"messages/?channel={facility}&token=", f"ws/{facility}?echo&publish-user&token=")
-    ended = [open_websocket(address(site, path + ticket(ending))) for path in paths]
-    kept = open_websocket(address(site, f"plain/?token={ticket(lasting)}"))
+    ended = [open_websocket(site.address("/" + path + ticket(ending))) for path in paths]
+    kept = open_websocket(site.address(f"/plain/?token={ticket(lasting)}"))
     unused = ticket(ending)
     ending.logout()
     for websocket in ended:
@@ -390,7 +385,7 @@ def test_further_facilities_are_those_of_the_token(
 ) -> None:
     for name, secret in (("john", token), ("mary", tickets.issue(users["mary"]))):
         websocket = open_websocket(
-            address(site, f"ws/{facility}?token={secret}"), subprotocols=["ws4redis.v1"]
+            site.address(f"/ws/{facility}?token={secret}"), subprotocols=["ws4redis.v1"]
         )
         client = Client(websocket)
         assert client.head()["type"] == "welcome"
@@ -422,7 +417,7 @@ def test_users_of_tokens_are_known_without_sessions(
     settings = SITE | {"MIDDLEWARE": [], "WS4REDIS_MAX_CONNECTIONS_PER_USER": 1}
     with serving("serve", directory, redis_server.url, **settings) as running:
         path = f"messages/?channel={facility}&token="
-        open_websocket(address(running, path + tickets.issue(users["mary"])))
+        open_websocket(running.address("/" + path + tickets.issue(users["mary"])))
         assert status(running, path + tickets.issue(users["mary"])).startswith("429 ")
 
 
@@ -434,18 +429,18 @@ OPEN = """([address, subprotocols]) => new Promise((resolve) => {
 
 
 @pytest.mark.parametrize("site", ["serve"], indirect=True)
-def test_a_browser_hands_a_token_in_as_a_subprotocol(site: Server, token: str) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page()
-        page.goto(site.page)
+def test_a_browser_hands_a_token_in_as_a_subprotocol(
+    site: Server, token: str, browser: Browser
+) -> None:
+    page = browser.new_page()
+    page.goto(site.page)
 
-        def opened(token: str, *others: str) -> Any:
-            offered = [*others, f"ws4redis.token.{token}"]
-            return page.evaluate(OPEN, [address(site, "private/"), offered])
+    def opened(token: str, *others: str) -> Any:
+        offered = [*others, f"ws4redis.token.{token}"]
+        return page.evaluate(OPEN, [site.address("/private/"), offered])
 
-        assert opened(token, "ws4redis") == ["ws4redis", "john"]
-        assert opened("wrong", "ws4redis") == "refused"
-        # A browser wants one of those that it offers, and the token is never chosen.
-        assert opened(token) == "refused"
-        browser.close()
+    assert opened(token, "ws4redis") == ["ws4redis", "john"]
+    assert opened("wrong", "ws4redis") == "refused"
+    # A browser wants one of those that it offers, and the token is never chosen.
+    assert opened(token) == "refused"
+    page.close()

@@ -173,7 +173,7 @@ def test_a_change_reaches_views(
     member: Member,
     open_websocket: Any,
 ) -> None:
-    url = server.url("").removesuffix("/ws/") + "/echo/"
+    url = server.address("/echo/")
     mine, stranger = open_websocket(url, member.cookie), open_websocket(url)
     change(member)
     assert code(mine) == expected

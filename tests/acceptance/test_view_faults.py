@@ -47,10 +47,6 @@ def server(kind: str, tmp_path: Path, redis_server: RedisServer, users: Any) -> 
         yield running
 
 
-def address(server: Server, path: str) -> str:
-    return server.url("").removesuffix("/ws/") + path
-
-
 def ask(server: Server, path: str) -> dict[str, Any]:
     """Return what a view answers that opens no websocket."""
     answer = RawClient.ask(server, path, {})
@@ -129,7 +125,7 @@ def test_a_view_that_sends_more_than_a_client_takes_waits_for_it(
         client.sendall(RawClient.request(server.host, "/pour/3000/", HANDSHAKE))
         client.recv(1)
         # It is not read from while somebody else is served.
-        bystander = open_websocket(address(server, "/echo/"))
+        bystander = open_websocket(server.address("/echo/"))
         bystander.send("still here")
         assert receive(bystander) == "still here"
         came = _read_to_end(client)
@@ -233,9 +229,9 @@ def test_a_client_that_takes_nothing_is_given_up_by_its_pings(
 def test_a_view_that_fetches_nothing_of_its_channels_is_closed(
     server: Server, open_websocket: Any, redis_client: Any
 ) -> None:
-    websocket = open_websocket(address(server, "/followed/"))
+    websocket = open_websocket(server.address("/followed/"))
     assert receive(websocket) == "live"
-    bystander = open_websocket(address(server, "/echo/"))
+    bystander = open_websocket(server.address("/echo/"))
     for _ in range(100):
         redis_client.publish("unfetched", b"x" * 2**16)
     assert code(websocket) == 1013
@@ -252,7 +248,7 @@ def test_a_view_that_fetches_nothing_of_its_channels_is_closed(
 def test_a_view_that_never_ends_does_not_hold_up_a_stop(
     server: Server, open_websocket: Any, kind: str
 ) -> None:
-    websocket = open_websocket(address(server, "/endless/"))
+    websocket = open_websocket(server.address("/endless/"))
     assert receive(websocket) == "here"
     begun = time.monotonic()
     end(server.process, signal.SIGINT if kind.startswith("uwsgi") else signal.SIGTERM)
@@ -266,11 +262,11 @@ def test_a_view_that_never_ends_counts_after_its_websocket_has(
     settings = {**SETTINGS, "WS4REDIS_VIEW_THREADS": 2}
     with serving(THREADS, tmp_path, redis_server.url, **settings) as server:
         for _ in range(2):
-            websocket = open_websocket(address(server, "/endless/"))
+            websocket = open_websocket(server.address("/endless/"))
             assert receive(websocket) == "here"
             websocket.close()
         with pytest.raises(InvalidStatus) as refused:
-            open_websocket(address(server, "/echo/"))
+            open_websocket(server.address("/echo/"))
         assert refused.value.response.status_code == 503
 
 
@@ -288,7 +284,7 @@ def test_a_stop_waits_for_views_that_clean_up(
     monkeypatch.setenv("WS4REDIS_TEST_PARTING", str(tmp_path))
     with serving(kind, tmp_path, redis_server.url, **SETTINGS) as server:
         for name in ("one", "two"):
-            assert receive(open_websocket(address(server, f"/parting/{name}/"))) == "here"
+            assert receive(open_websocket(server.address(f"/parting/{name}/"))) == "here"
         end(server.process, signal.SIGINT if kind.startswith("uwsgi") else signal.SIGTERM)
     assert (tmp_path / "one").exists()
     assert (tmp_path / "two").exists()
@@ -296,7 +292,7 @@ def test_a_stop_waits_for_views_that_clean_up(
 
 def test_whoever_uses_the_websocket_first_opens_it(server: Server, open_websocket: Any) -> None:
     for _ in range(5):
-        websocket = open_websocket(address(server, "/beside/"))
+        websocket = open_websocket(server.address("/beside/"))
         websocket.send("hello")
         came = [receive(websocket) for _ in range(4)]
         assert sorted(came) == ["hello", "tick 0", "tick 1", "tick 2"]
@@ -307,26 +303,26 @@ def test_without_redis_who_subscribes_is_refused_and_who_publishes_is_closed(
 ) -> None:
     settings = {**SETTINGS, "WS4REDIS_REDIS_TIMEOUT": 0.5}
     with serving(kind, tmp_path, own_redis.url, **settings) as server:
-        websocket = open_websocket(address(server, "/halves/"))
+        websocket = open_websocket(server.address("/halves/"))
         websocket.send("1")
         websocket.send("[2]")
         # A number is no message, which is the view's fault.
         assert code(websocket) == 1011
-        websocket = open_websocket(address(server, "/halves/"))
+        websocket = open_websocket(server.address("/halves/"))
         websocket.send("[1]")
         assert receive(websocket) == "[1]"
         tracebacks = server.log.count("Traceback")
         own_redis.stop()
         websocket.send("[2]")
         assert code(websocket) == 1013
-        assert _status(open_websocket, address(server, "/halves/")) == 503
+        assert _status(open_websocket, server.address("/halves/")) == 503
         wait_for(lambda: server.log.count("can't do without Redis") == 2)
         assert server.log.count("Traceback") == tracebacks
 
 
 def test_the_handshake_is_not_for_views_to_answer(server: Server, open_websocket: Any) -> None:
     for what in ("switching", "header"):
-        assert _status(open_websocket, address(server, f"/handshake/{what}/")) == 500
+        assert _status(open_websocket, server.address(f"/handshake/{what}/")) == 500
     assert "The handshake has its own header 'sec-WebSocket-Accept'." in server.log
 
 
@@ -359,7 +355,7 @@ def test_a_loop_ends_that_is_answered_or_not_received_in(
     server: Server, open_websocket: Any
 ) -> None:
     for path, expected in (("/guarded/", 1008), ("/idle/", 1011)):
-        websocket = open_websocket(address(server, path))
+        websocket = open_websocket(server.address(path))
         websocket.send("x")
         assert code(websocket) == expected
     assert "has to receive what it is called for" in server.log
@@ -369,7 +365,7 @@ def test_what_a_view_does_not_take_closes_with_1007_and_no_traceback(
     server: Server, open_websocket: Any
 ) -> None:
     for bad in ("{", "[1]", "1" * 5000, "[" * 100_000):
-        websocket = open_websocket(address(server, "/form/"))
+        websocket = open_websocket(server.address("/form/"))
         websocket.send('{"good": 1}')
         assert json.loads(receive(websocket)) == {"good": 1}
         websocket.send(bad)
@@ -391,7 +387,7 @@ def test_what_a_view_does_not_take_closes_with_1007_and_no_traceback(
 def test_a_mistake_in_a_view_is_named(
     server: Server, open_websocket: Any, what: str, words: str
 ) -> None:
-    websocket = open_websocket(address(server, f"/wrong/{what}/"))
+    websocket = open_websocket(server.address(f"/wrong/{what}/"))
     websocket.send("go on")
     assert code(websocket) == 1011
     assert words in server.log.replace("\\\\", "\\")
@@ -400,21 +396,21 @@ def test_a_mistake_in_a_view_is_named(
 def test_an_asynchronous_view_is_refused_with_the_reason_in_the_log(
     server: Server, open_websocket: Any
 ) -> None:
-    assert _status(open_websocket, address(server, "/waiting/")) == 500
+    assert _status(open_websocket, server.address("/waiting/")) == 500
     wait_for(lambda: "An asynchronous view can't hold a websocket" in server.log)
 
 
 def test_what_is_sent_after_the_own_close_is_not_lost_in_silence(
     server: Server, open_websocket: Any
 ) -> None:
-    websocket = open_websocket(address(server, "/wrong/closed/"))
+    websocket = open_websocket(server.address("/wrong/closed/"))
     websocket.send("go on")
     # ConnectionClosed ended the view.
     assert code(websocket) == 1000
 
 
 def test_half_a_character_goes_where_json_goes(server: Server, open_websocket: Any) -> None:
-    websocket = open_websocket(address(server, "/halves/"))
+    websocket = open_websocket(server.address("/halves/"))
     websocket.send('{"text": "\\ud800"}')
     assert receive(websocket) == '{"text":"\\ud800"}'
 
@@ -422,7 +418,7 @@ def test_half_a_character_goes_where_json_goes(server: Server, open_websocket: A
 def test_a_close_without_a_good_reason_is_a_fault_of_the_view(
     server: Server, open_websocket: Any
 ) -> None:
-    assert code(open_websocket(address(server, "/reasonless/"))) == 1011
+    assert code(open_websocket(server.address("/reasonless/"))) == 1011
     assert "A reason must be str, got NoneType." in server.log
 
 
@@ -432,7 +428,7 @@ def test_a_view_that_takes_too_long_to_decide_is_refused(
     settings = {**SETTINGS, "WS4REDIS_HOOK_TIMEOUT": 0.5}
     with serving(kind, tmp_path, redis_server.url, **settings) as server:
         with pytest.raises(InvalidStatus) as refused:
-            open_websocket(address(server, "/late/"))
+            open_websocket(server.address("/late/"))
         assert refused.value.response.status_code == 503
         noted(server)
         ask(server, "/release/")
@@ -453,7 +449,7 @@ def test_clients_that_go_before_the_answer_harm_nobody(server: Server, open_webs
         with server.connect() as client:
             client.sendall(RawClient.request(server.host, "/late/", HANDSHAKE))
     ask(server, "/release/")
-    websocket = open_websocket(address(server, "/echo/"))
+    websocket = open_websocket(server.address("/echo/"))
     websocket.send("x")
     assert receive(websocket) == "x"
     assert "failed" not in noted(server)
@@ -463,7 +459,7 @@ def test_clients_that_go_before_the_answer_harm_nobody(server: Server, open_webs
 @pytest.mark.parametrize("how", ["fail", "end"])
 def test_the_descriptor_is_given_back(server: Server, open_websocket: Any, how: str) -> None:
     before = descriptors(server)
-    websocket = open_websocket(address(server, "/watched/"))
+    websocket = open_websocket(server.address("/watched/"))
     number = receive(websocket)
     assert descriptors(server) - before == {number}
     websocket.send(how)
@@ -472,7 +468,7 @@ def test_the_descriptor_is_given_back(server: Server, open_websocket: Any, how: 
 
 
 def test_several_threads_receive_each_message_once(server: Server, open_websocket: Any) -> None:
-    websocket = open_websocket(address(server, "/shared/"))
+    websocket = open_websocket(server.address("/shared/"))
     for number in range(500):
         websocket.send(str(number))
     assert sorted(int(receive(websocket)) for _ in range(500)) == list(range(500))
@@ -481,7 +477,7 @@ def test_several_threads_receive_each_message_once(server: Server, open_websocke
 
 
 def test_what_a_thread_sends_keeps_its_order(server: Server, open_websocket: Any) -> None:
-    websocket = open_websocket(address(server, "/senders/"))
+    websocket = open_websocket(server.address("/senders/"))
     came: dict[str, list[int]] = {}
     for _ in range(800):
         name, number = receive(websocket).split()
@@ -490,7 +486,7 @@ def test_what_a_thread_sends_keeps_its_order(server: Server, open_websocket: Any
 
 
 def test_nothing_is_sent_after_the_end(server: Server, open_websocket: Any) -> None:
-    websocket = open_websocket(address(server, "/afterwards/"))
+    websocket = open_websocket(server.address("/afterwards/"))
     assert receive(websocket) == "first"
     assert code(websocket) == 4000
     seen: list[str] = []
@@ -505,8 +501,8 @@ def test_nothing_is_sent_after_the_end(server: Server, open_websocket: Any) -> N
 def test_who_is_kicked_loses_views_too(
     server: Server, open_websocket: Any, cookies: dict[str, str], redis_server: RedisServer
 ) -> None:
-    johns = open_websocket(address(server, "/echo/"), cookie=cookies["john"])
-    others = open_websocket(address(server, "/echo/"))
+    johns = open_websocket(server.address("/echo/"), cookie=cookies["john"])
+    others = open_websocket(server.address("/echo/"))
     with redis_server.client():
         kick(users=["john"])
     assert code(johns) == 4501
@@ -524,7 +520,7 @@ def test_views_count_for_limits(
 ) -> None:
     limits = {"WS4REDIS_MAX_CONNECTIONS_PER_USER": 2, "WS4REDIS_MAX_CONNECTIONS_PER_ADDRESS": 3}
     with serving(kind, tmp_path, redis_server.url, **SETTINGS, **limits) as server:
-        url = address(server, "/echo/")
+        url = server.address("/echo/")
         johns = [open_websocket(url, cookie=cookies["john"]) for _ in range(2)]
         assert _status(open_websocket, url, cookie=cookies["john"]) in (429, 503)
         another = open_websocket(url)
@@ -543,7 +539,7 @@ def _status(open_websocket: Any, url: str, **options: Any) -> int:
 
 def test_signals_of_requests_are_sent_once(server: Server, open_websocket: Any) -> None:
     noted(server)
-    websocket = open_websocket(address(server, "/watched/"))
+    websocket = open_websocket(server.address("/watched/"))
     receive(websocket)
     websocket.send("fail")
     assert code(websocket) == 1011
@@ -589,7 +585,7 @@ def test_a_view_holds_no_connection_to_a_database_longer_than_it_may(
 ) -> None:
     with serving(kind, tmp_path, redis_server.url, **SETTINGS, **database(age)) as server:
         before = connections(server)
-        websockets = [open_websocket(address(server, "/asking/")) for _ in range(3)]
+        websockets = [open_websocket(server.address("/asking/")) for _ in range(3)]
         for websocket in websockets:
             websocket.send("ask")
             # No transaction lasts as long as a websocket.
@@ -625,10 +621,10 @@ def test_a_view_that_waits_for_postgresql_holds_up_nobody(
     ):
         own.autocommit = True
         own.execute("SELECT pg_advisory_lock(1)")
-        websocket = open_websocket(address(server, "/locked/"))
+        websocket = open_websocket(server.address("/locked/"))
         assert receive(websocket) == "asking"
         wait_for(lambda: _backends(own) == 1)
-        bystander = open_websocket(address(server, "/echo/"))
+        bystander = open_websocket(server.address("/echo/"))
         bystander.send("still here")
         assert receive(bystander) == "still here"
         own.execute("SELECT pg_advisory_unlock(1)")

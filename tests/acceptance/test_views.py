@@ -32,21 +32,6 @@ def server(
         yield running
 
 
-@pytest.fixture
-def view(server: Server, open_websocket: Any) -> Any:
-    """Opens a websocket on a view."""
-
-    def opened(path: str, **options: Any) -> ClientConnection:
-        websocket: ClientConnection = open_websocket(address(server, path), **options)
-        return websocket
-
-    return opened
-
-
-def address(server: Server, path: str) -> str:
-    return server.url("").removesuffix("/ws/") + path
-
-
 def refusal(view: Any, path: str, **options: Any) -> Any:
     with pytest.raises(InvalidStatus) as refused:
         view(path, **options)
@@ -177,7 +162,7 @@ def test_a_stop_closes_websockets_and_ends_views(
 ) -> None:
     for kind in ("serve", "serve-patched", "gunicorn-gevent"):
         with serving(kind, tmp_path, redis_server.url, **VIEWS) as server:
-            websocket = open_websocket(address(server, "/echo/"))
+            websocket = open_websocket(server.address("/echo/"))
             websocket.send("x")
             assert receive(websocket) == "x"
         assert code(websocket) in (1001, 1012)
@@ -188,7 +173,7 @@ def test_one_view_more_than_threads_gets_a_503(
 ) -> None:
     settings = {**VIEWS, "WS4REDIS_VIEW_THREADS": 2}
     with serving("serve", tmp_path, redis_server.url, **settings) as server:
-        url = address(server, "/echo/")
+        url = server.address("/echo/")
         views = [open_websocket(url) for _ in range(2)]
         with pytest.raises(InvalidStatus) as refused:
             open_websocket(url)

@@ -15,7 +15,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from websockets.sync.client import ClientConnection
 
-from tests.acceptance.test_views import WITHOUT_PAGES, address, code, receive, refusal
+from tests.acceptance.test_views import WITHOUT_PAGES, code, receive, refusal
 from tests.raw import RawClient
 from tests.servers import RedisServer, Server, serving
 from tests.waiting import wait_for
@@ -43,17 +43,6 @@ def server(
 ) -> Iterator[Server]:
     with serving(request.param, directory, redis_server.url, **HABITS) as running:
         yield running
-
-
-@pytest.fixture
-def view(server: Server, open_websocket: Any) -> Any:
-    """Opens a websocket on a view."""
-
-    def opened(path: str, **options: Any) -> ClientConnection:
-        websocket: ClientConnection = open_websocket(address(server, path), **options)
-        return websocket
-
-    return opened
 
 
 def test_a_view_without_a_decorator_has_its_websocket_too(view: Any) -> None:
@@ -177,7 +166,7 @@ def test_names_in_a_view_are_those_of_pages(
     view: Any, server: Server, query: str, page: str
 ) -> None:
     names = json.loads(receive(view(f"/names/{query}")))
-    assert names == [page, address(server, "/names/")]
+    assert names == [page, server.address("/names/")]
 
 
 def test_a_content_type_that_a_client_makes_up_harms_nobody(view: Any) -> None:
@@ -244,7 +233,7 @@ def test_what_fails_is_logged_once_with_its_traceback(
     with serving(kind, tmp_path, redis_server.url, **settings) as server:
 
         def view(path: str) -> ClientConnection:
-            websocket: ClientConnection = open_websocket(address(server, path))
+            websocket: ClientConnection = open_websocket(server.address(path))
             return websocket
 
         assert refusal(view, "/fail/before-error/").status_code == 500
@@ -267,7 +256,7 @@ def test_what_fails_is_mailed_as_that_of_a_page(
         "EMAIL_FILE_PATH": str(mails),
     }
     with serving("serve", tmp_path, redis_server.url, **settings) as server:
-        websocket = open_websocket(address(server, "/fail/after-error/"))
+        websocket = open_websocket(server.address("/fail/after-error/"))
         websocket.send("go on")
         assert code(websocket) == 1011
         wait_for(lambda: mails.exists() and len(list(mails.iterdir())) == 1)
@@ -281,7 +270,7 @@ def test_a_client_of_a_view_gets_no_heartbeats(
 ) -> None:
     beats = {"WS4REDIS_HEARTBEAT": "--heartbeat--", "WS4REDIS_HEARTBEAT_INTERVAL": 0.1}
     with serving("serve", tmp_path, redis_server.url, **HABITS, **beats) as server:
-        websocket = open_websocket(address(server, "/ws/view/"))
+        websocket = open_websocket(server.address("/ws/view/"))
         other = open_websocket(server.url(facility))
         assert [receive(other) for _ in range(5)] == ["--heartbeat--"] * 5
         websocket.send("hello")

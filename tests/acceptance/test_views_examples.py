@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.test_chat import CHROMIUM, FLAGS
 from tests.deployments import is_listening
 from tests.servers import ROOT, RedisServer, end, free_port, serving
-from tests.waiting import PATIENCE, wait_for
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.xdist_group("examples of views")
 
@@ -57,15 +56,6 @@ def example(name: str, kind: str, directory: Path, redis_url: str) -> Iterator[s
         stack.callback(end, manage("runserver", "--noreload", f"127.0.0.1:{port}"))
         wait_for(lambda: is_listening(port))
         yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        expect.set_options(timeout=1000 * PATIENCE)
-        yield running
-        running.close()
 
 
 @pytest.fixture

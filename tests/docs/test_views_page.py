@@ -1,5 +1,7 @@
 """The views of the page on views, as they stand there."""
 
+# ruff: noqa: F811 (fixtures are imported)
+
 from __future__ import annotations
 
 import json
@@ -8,10 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from websockets.sync.client import ClientConnection
 
-from tests.acceptance.conftest import open_websocket  # noqa: F401
-from tests.acceptance.test_views import address, receive, refusal
+from tests.acceptance.conftest import open_websocket, view  # noqa: F401
+from tests.acceptance.test_views import receive, refusal
 from tests.servers import ROOT, RedisServer, Server, serving
 from tests.waiting import wait_for
 
@@ -35,15 +36,6 @@ def server(
         settings = {"WEBSOCKET_URLCONF": "mysite.websocket_urls"}
         with serving("serve", directory, redis_server.url, **settings) as running:
             yield running
-
-
-@pytest.fixture
-def view(server: Server, open_websocket: Any) -> Any:  # noqa: F811
-    def opened(path: str, **options: Any) -> ClientConnection:
-        websocket: ClientConnection = open_websocket(address(server, path), **options)
-        return websocket
-
-    return opened
 
 
 def test_the_functions(view: Any) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.contrib.auth.models import Group, User
 from django.test import Client, override_settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.acceptance.test_chat import CHROMIUM, FLAGS
+from tests.chromium import chromium
 from ws4redis.publisher import RedisPublisher
 from ws4redis.testing import LiveServerTestCase
 
@@ -25,9 +25,7 @@ class BrowserTest(LiveServerTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        playwright = cls.enterClassContext(sync_playwright())
-        cls.browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        cls.addClassCleanup(cls.browser.close)
+        cls.browser = cls.enterClassContext(chromium())
 
     def test_a_page_talks_to_a_view_and_hears_of_a_facility(self) -> None:
         client = Client()
