@@ -293,6 +293,29 @@ def test_another_claim_may_name_the_user(sign: Sign, anna: User) -> None:
         assert authenticate(sign()) is None
 
 
+def test_an_empty_claim_is_nobodys(sign: Sign, anna: User) -> None:
+    with override_settings(WS4REDIS_JWT={"claim": "email", "field": "email"}):
+        assert User.objects.filter(email="").exists()
+        assert authenticate(sign(email="")) is None
+        User.objects.filter(pk=anna.pk).update(email="anna@example.com")
+        assert authenticate(sign(email="anna@example.com")) == anna
+
+
+def test_a_claim_that_fits_several_users_is_nobodys(
+    sign: Sign, anna: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = User.objects.create_user("another anna", "anna@example.com")
+    User.objects.filter(pk=anna.pk).update(email="anna@example.com")
+    try:
+        with override_settings(WS4REDIS_JWT={"claim": "email", "field": "email"}):
+            assert authenticate(sign(email="anna@example.com")) is None
+    finally:
+        other.delete()
+    (line,) = [one.getMessage() for one in caplog.records if one.name.startswith("ws4redis.tokens")]
+    assert "more than one user by 'email'" in line
+    assert "anna@" not in caplog.text
+
+
 def test_audience_and_issuer_count_if_they_are_set(sign: Sign, anna: User) -> None:
     with override_settings(WS4REDIS_JWT={"audience": "chat", "issuer": ["a", "b"]}):
         assert authenticate(sign(aud="chat", iss="b")) == anna
