@@ -40,7 +40,7 @@ from ws4redis.reauthorize import judge
 from ws4redis.testing.ends import ClientEnd, Wires
 from ws4redis.testing.memory import NO_REDIS, DirectBus, NoRedis, let_expire
 from ws4redis.transports import GIVEN, Environ, Headers
-from ws4redis.views.endpoint import ViewEndpoint, is_view
+from ws4redis.views.endpoint import ViewEndpoint, asks_for_view
 from ws4redis.views.meeting import GONE, Acceptance, Meeting
 from ws4redis.views.running import Views
 from ws4redis.views.socket import Line
@@ -96,7 +96,7 @@ class Scene:
         self.run()
         handshake = Handshake(self.wires)
         environ[GIVEN] = handshake
-        application = self._application(environ["PATH_INFO"], is_raising)
+        application = self._application(environ, is_raising)
         answer = application(environ, handshake.start_response)
         handshake.body = b"".join(answer)
         self.run()
@@ -216,11 +216,12 @@ class Scene:
                 return
         self.now = moment
 
-    def _application(self, path: str, is_raising: bool) -> Any:
+    def _application(self, environ: Environ, is_raising: bool) -> Any:
         settings = get_settings()
         runner = self.runner(settings)
         urlconf, metrics = settings.websocket_urlconf, runner.metrics
-        if urlconf and (is_view(path, urlconf) or not path.startswith(settings.websocket_url)):
+        is_below = environ["PATH_INFO"].startswith(settings.websocket_url)
+        if urlconf and (not is_below or asks_for_view(environ, urlconf)):
             return ViewEndpoint(get_settings, lambda _: runner, metrics, _Views(self, is_raising))
         if isinstance(self.client, NoRedis):
             raise BusError(NO_REDIS)
