@@ -716,7 +716,16 @@ def test_a_line_of_a_log_hides_tokens() -> None:
         ("WS4REDIS_TOKEN_AUTH", None, "ws4redis.E043"),
         ("WS4REDIS_TOKEN_AUTH", [], "ws4redis.E043"),
         ("WS4REDIS_TOKEN_AUTH", [JWT, 5], "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", "ws4redis.tokens.tickets.issue", "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", "ws4redis.tokens.user_of", "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", private, "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", lambda: None, "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", [JWT, lambda token, user: None], "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", asynchronous, "ws4redis.E043"),
         ("WS4REDIS_JWT", "key", "ws4redis.E044"),
+        ("WS4REDIS_JWT", {"algorithms": ["RS256"]}, "ws4redis.E044"),
+        ("WS4REDIS_JWT", {"leeway": -1}, "ws4redis.E044"),
+        ("WS4REDIS_JWT", {"leeway": float("nan")}, "ws4redis.E044"),
         ("WS4REDIS_JWT", {"algorithm": "HS256"}, "ws4redis.E044"),
         ("WS4REDIS_JWT", {"algorithms": "HS256"}, "ws4redis.E044"),
         ("WS4REDIS_JWT", {"algorithms": []}, "ws4redis.E044"),
@@ -749,6 +758,37 @@ def test_the_app_that_keeps_tokens_has_to_be_installed() -> None:
 
 
 def test_a_wrong_key_is_not_shown() -> None:
-    with override_settings(WS4REDIS_JWT={"key": ["secret-key"]}):
+    for value in ({"key": ["secret-key"]}, "secret-key"):
+        with override_settings(WS4REDIS_JWT=value):
+            (message,) = check_settings()
+        assert "secret-key" not in message.msg
+    with override_settings(WS4REDIS_JWT={"key": "secret-key", "algorithms": "RS256"}):
         (message,) = check_settings()
+    assert "'RS256'" in message.msg
     assert "secret-key" not in message.msg
+
+
+@pytest.mark.parametrize(
+    ("options", "check"),
+    [
+        ({"field": "nope"}, "ws4redis.E049"),
+        ({"field": "username__nope"}, "ws4redis.E049"),
+        ({"algorithms": ["HS999"]}, "ws4redis.E049"),
+        ({"algorithms": ["RS256"], "key": "secret-key"}, "ws4redis.E049"),
+        ({"algorithms": ["ES256"], "key": "secret-key"}, "ws4redis.E049"),
+        ({"field": "email"}, "ws4redis.W009"),
+        ({"field": "username__iexact"}, "ws4redis.W009"),
+        ({"field": "groups__name"}, "ws4redis.W009"),
+        ({"field": "username"}, None),
+        ({"field": "id"}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_signed_tokens_that_lead_to_nobody_are_named(options: Any, check: str | None) -> None:
+    with override_settings(WS4REDIS_JWT=options):
+        assert check_project() == []
+        with override_settings(WS4REDIS_TOKEN_AUTH=[TICKETS, JWT]):
+            messages = check_project()
+    assert [message.id for message in messages] == [check][: check is not None]
+    assert "secret-key" not in str(messages)
