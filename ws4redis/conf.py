@@ -370,8 +370,8 @@ class Settings:
     jwt: dict[str, Any] = setting({}, "E044", _jwt)
     """How ``ws4redis.tokens.jwt`` reads its tokens: ``key`` (``SECRET_KEY`` by default; the public
     one of asymmetric algorithms), ``algorithms`` (``['HS256']``), ``claim`` that names the user
-    (``'user_id'``) by which ``field`` of its model (``'pk'``), ``audience`` and ``issuer`` (not
-    looked at), and ``leeway`` in seconds (0). Name only what deviates."""
+    (``'user_id'``) by which ``field`` of its model (``'pk'``; one that is unique), ``audience`` and
+    ``issuer`` (not looked at), and ``leeway`` in seconds (0). Name only what deviates."""
 
     handler_prefix: str = setting("", "E045", _route_prefix)
     """The path below which the routes of websocket handlers lie, such as ``'live'``."""

@@ -141,7 +141,10 @@ def test_a_urlconf_of_websockets_that_can_not_be_used_is_named(urlconf: str, wor
     assert words in message.msg
 
 
-def test_a_wrong_value_is_told_once() -> None:
+def test_a_wrong_value_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Handlers read the settings when their URLs are made.
+    monkeypatch.delitem(sys.modules, "tests.handling.urls", raising=False)
+    clear_url_caches()
     with override_settings(WEBSOCKET_URLCONF="tests.handling.urls", WS4REDIS_VIEW_THREADS=0):
         assert list(found(check_settings())) == ["ws4redis.E041"]
         assert check_project() == []
