@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
@@ -15,6 +16,8 @@ from django.urls.resolvers import RegexPattern
 
 from tests.settings import INSTALLED_APPS
 from ws4redis.checks import check_project, check_settings
+from ws4redis.exceptions import ConnectionClosed
+from ws4redis.testing import WebSocketClient, override_bus
 from ws4redis.views import websocket as view_websocket
 from ws4redis.views.handlers import ChannelReader, urlpatterns, websocket, websocket_pubsub
 from ws4redis.views.handlers.driving import Done, drive
@@ -181,6 +184,28 @@ def test_a_module_that_can_not_be_imported_is_loud(
         clear_url_caches()
         with pytest.raises(ImportError, match="a_package_that_is_missing"):
             check_project()
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_client_that_leaves_before_it_is_answered_is_no_fault(
+    module: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = []
+
+    def echo(ws: Any, params: Any) -> None:
+        try:
+            ws.send_str(ws.receive().data)
+        except ConnectionClosed:
+            ended.append(ws.close_code)
+            raise
+
+    module.echo, module.handlerconf = websocket("/echo")(echo), ["echo"]
+    monkeypatch.delitem(sys.modules, "ws4redis.views.handlers.urls", raising=False)
+    clear_url_caches()
+    with override_settings(WEBSOCKET_URLCONF="ws4redis.views.handlers.urls"), override_bus():
+        WebSocketClient().connect("/echo/").close(1001)
+    assert ended == [1001]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_generator_gets_what_it_waits_for() -> None:
