@@ -401,6 +401,7 @@ def test_further_facilities_are_those_of_the_token(
         assert client.read()[1] == "for you"
 
 
+@pytest.mark.usefixtures("token")  # makes the table of tokens
 def test_without_redis_the_log_says_why_no_ticket_counts(
     directory: Path, own_redis: RedisServer, users: Any
 ) -> None:
