@@ -176,7 +176,10 @@ def _token_auth(value: Any) -> str | None:
 def _token_method(value: Any) -> str | None:
     method, wrong = _imported(value, optional=False)
     if wrong is None and not _takes_token(method):
-        return f"must be a function (token), or several, that are not async, got {value!r}."
+        return (
+            "must name functions that are called with a token, and are not async, got "
+            f"{value!r}, which takes {inspect.signature(method)}."
+        )
     return wrong
 
 
