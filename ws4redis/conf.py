@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis.connection
 from django.conf import settings as django_settings
@@ -141,9 +143,19 @@ def _websocket_url(value: Any) -> str | None:
 
 
 def _server(value: Any) -> str | None:
-    if isinstance(value, str) and "/" not in value:
+    if value == "" or (isinstance(value, str) and _is_host(value)):
         return None
     return f"must be a host such as 'ws.example.com:8001', without a scheme, got {value!r}."
+
+
+def _is_host(value: str) -> bool:
+    try:
+        parts = urlsplit(f"//{value}")
+        # A port that can't be one raises.
+        has_name = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    return has_name and parts.netloc == value and not re.search(r"[\s@\\]|:$", value)
 
 
 def _redirect_status(value: Any) -> str | None:
@@ -158,19 +170,59 @@ def _token_auth(value: Any) -> str | None:
     methods = value if isinstance(value, (list, tuple)) else [value]
     if not methods:
         return "must name a method at least."
-    return next((wrong for one in methods if (wrong := _imported(one, optional=False)[1])), None)
+    return next((wrong for one in methods if (wrong := _token_method(one))), None)
+
+
+def _token_method(value: Any) -> str | None:
+    method, wrong = _imported(value, optional=False)
+    if wrong is None and not _takes_token(method):
+        return (
+            "must name functions that are called with a token, and are not async, got "
+            f"{value!r}, which takes {inspect.signature(method)}."
+        )
+    return wrong
+
+
+def _takes_token(method: Any) -> bool:
+    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
+        return False
+    try:
+        signature = inspect.signature(method)
+    except ValueError:
+        # Those of C need not know theirs.
+        return True
+    try:
+        signature.bind("token")
+    except TypeError:
+        return False
+    # A view, or what issues tickets, would be called without a complaint.
+    return next(iter(signature.parameters)) not in ("request", "user")
 
 
 def _jwt(value: Any) -> str | None:
     if not isinstance(value, Mapping):
-        return f"must be a dictionary, got {value!r}."
+        # It may be the key.
+        return f"must be a dictionary, got a value of type {type(value).__name__}."
     for name, item in value.items():
-        if name not in JWT_KEYS:
-            return f"must hold nothing but {', '.join(JWT_KEYS)}, got {name!r}."
-        if not isinstance(item, JWT_KEYS[name]) or (item != 0 and not item):
-            # What it holds may be the key.
-            return f"holds a value of {name!r} that is empty or has a wrong type."
-    return _algorithms(value.get("algorithms", ["HS256"]))
+        if wrong := _jwt_item(name, item):
+            return wrong
+    names = value.get("algorithms", ["HS256"])
+    if wrong := _algorithms(names):
+        return wrong
+    if "key" not in value and not names[0].startswith("HS"):
+        return f"needs a 'key', the public one: SECRET_KEY is none of {names!r}."
+    return None
+
+
+def _jwt_item(name: Any, item: Any) -> str | None:
+    if name not in JWT_KEYS:
+        return f"must hold nothing but {', '.join(JWT_KEYS)}, got {name!r}."
+    if not isinstance(item, JWT_KEYS[name]) or (item != 0 and not item):
+        shown = "" if name == "key" else f", got {item!r}"
+        return f"holds a value of {name!r} that is empty or has a wrong type{shown}."
+    if name == "leeway" and (wrong := _number(0)(item)):
+        return f"holds a {name!r} that {wrong}"
+    return None
 
 
 def _algorithms(names: Any) -> str | None:
@@ -183,11 +235,15 @@ def _algorithms(names: Any) -> str | None:
 
 
 def _route_prefix(value: Any) -> str | None:
-    return None if isinstance(value, str) else f"must be a text, got {value!r}."
+    if isinstance(value, str) and not re.search(r"[?#\s]", value):
+        return None
+    return f"must be a path such as 'live', without a query, got {value!r}."
 
 
 def _flag_or_none(value: Any) -> str | None:
-    return None if value is None else _flag(value)
+    if value is None or isinstance(value, bool):
+        return None
+    return f"must be True, False or None, got {value!r}."
 
 
 def _class(value: Any) -> str | None:
@@ -207,11 +263,11 @@ def _imported(value: Any, *, optional: bool) -> tuple[Any, str | None]:
     """Resolve a callable or a dotted path to one; return it, and what is wrong with it."""
     if value is None and optional:
         return None, None
-    if isinstance(value, str):
+    if isinstance(path := value, str):
         try:
-            value = import_string(value)
+            value = import_string(path)
         except ImportError as error:
-            return None, f"can't be imported: {error}."
+            return None, f"{path!r} can't be imported: {error}."
     return value, None if callable(value) else f"must be a callable or a path to it, got {value!r}."
 
 
@@ -317,8 +373,8 @@ class Settings:
     jwt: dict[str, Any] = setting({}, "E044", _jwt)
     """How ``ws4redis.tokens.jwt`` reads its tokens: ``key`` (``SECRET_KEY`` by default; the public
     one of asymmetric algorithms), ``algorithms`` (``['HS256']``), ``claim`` that names the user
-    (``'user_id'``) by which ``field`` of its model (``'pk'``), ``audience`` and ``issuer`` (not
-    looked at), and ``leeway`` in seconds (0). Name only what deviates."""
+    (``'user_id'``) by which ``field`` of its model (``'pk'``; one that is unique), ``audience`` and
+    ``issuer`` (not looked at), and ``leeway`` in seconds (0). Name only what deviates."""
 
     handler_prefix: str = setting("", "E045", _route_prefix)
     """The path below which the routes of websocket handlers lie, such as ``'live'``."""
@@ -525,7 +581,7 @@ def load_callable(value: Any) -> Any:
     """
     imported, wrong = _imported(value, optional=True)
     if wrong:
-        raise ImproperlyConfigured(f"{value!r} {wrong}")
+        raise ImproperlyConfigured(f"A callable of the settings: {wrong}")
     return imported
 
 

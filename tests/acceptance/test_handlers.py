@@ -325,7 +325,7 @@ def test_no_token_is_in_the_log_of_uwsgi_as_documented(
     page = (ROOT / "docs" / "howto" / "tokens.md").read_text()
     line = re.search("^log-format = .*$", page, re.MULTILINE)[0]
     changes = {"master = true": f"master = true\n{line}"}
-    with serving("uwsgi-http-socket", directory, redis_server.url, changes, **SITE) as running:
+    with serving("uwsgi-router", directory, redis_server.url, changes, **SITE) as running:
         assert status(running, f"private/?token={token}").startswith("101 ")
         assert status(running, "private/?token=guessed").startswith("403 ")
         wait_for(lambda: "GET /private/ HTTP/1.1 403 " in running.log)
@@ -396,6 +396,7 @@ def test_further_facilities_are_those_of_the_token(
         assert client.read()[1] == "for you"
 
 
+@pytest.mark.usefixtures("token")  # makes the table of tokens
 def test_without_redis_the_log_says_why_no_ticket_counts(
     directory: Path, own_redis: RedisServer, users: Any
 ) -> None:

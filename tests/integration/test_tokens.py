@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import threading
 import time
@@ -20,13 +21,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.base import SessionBase
+from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import EmailMultiAlternatives
 from django.db import OperationalError, connection
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.utils.log import AdminEmailHandler
 from django.utils.module_loading import import_string
 from django.views.debug import ExceptionReporter
+from django.views.decorators.http import require_safe
 
+from tests.handling.urls import private
 from tests.servers import RedisServer
 from tests.waiting import PATIENCE, wait_for
 from ws4redis.checks import check_project, check_settings
@@ -38,6 +46,7 @@ from ws4redis.testing import WebSocketClient, override_bus
 from ws4redis.tokens import tickets, token_required, user_of
 from ws4redis.tokens.handed import hidden
 from ws4redis.tokens.jwt import authenticate
+from ws4redis.views import WebSocketView, websocket
 
 TICKETS = "ws4redis.tokens.tickets.authenticate"
 JWT = "ws4redis.tokens.jwt.authenticate"
@@ -293,6 +302,29 @@ def test_another_claim_may_name_the_user(sign: Sign, anna: User) -> None:
         assert authenticate(sign()) is None
 
 
+def test_an_empty_claim_is_nobodys(sign: Sign, anna: User) -> None:
+    with override_settings(WS4REDIS_JWT={"claim": "email", "field": "email"}):
+        assert User.objects.filter(email="").exists()
+        assert authenticate(sign(email="")) is None
+        User.objects.filter(pk=anna.pk).update(email="anna@example.com")
+        assert authenticate(sign(email="anna@example.com")) == anna
+
+
+def test_a_claim_that_fits_several_users_is_nobodys(
+    sign: Sign, anna: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = User.objects.create_user("another anna", "anna@example.com")
+    User.objects.filter(pk=anna.pk).update(email="anna@example.com")
+    try:
+        with override_settings(WS4REDIS_JWT={"claim": "email", "field": "email"}):
+            assert authenticate(sign(email="anna@example.com")) is None
+    finally:
+        other.delete()
+    (line,) = [one.getMessage() for one in caplog.records if one.name.startswith("ws4redis.tokens")]
+    assert "more than one user by 'email'" in line
+    assert "anna@" not in caplog.text
+
+
 def test_audience_and_issuer_count_if_they_are_set(sign: Sign, anna: User) -> None:
     with override_settings(WS4REDIS_JWT={"audience": "chat", "issuer": ["a", "b"]}):
         assert authenticate(sign(aud="chat", iss="b")) == anna
@@ -466,6 +498,101 @@ def test_a_websocket_takes_tokens_from_each_place(
         client.assert_refused("/private/" + way.pop("query", ""), 403, **way)
 
 
+@method_decorator(token_required, name="dispatch")
+class Greeting(WebSocketView):
+    """Has its decorator where classes have it."""
+
+    def on_open(self) -> None:
+        self.websocket.send(self.request.user.username)
+
+
+@websocket
+def own_parameter(request: Any, websocket: Any) -> None:
+    websocket.send_json([request.GET.get("token"), request.headers.get("Authorization")])
+
+
+urlpatterns = [
+    path("private/", private),
+    path("greeting/", Greeting.as_view()),
+    path("polite/", require_safe(private)),
+    path("own/", own_parameter),
+]
+
+
+class Failing:
+    """A middleware that has a fault."""
+
+    def __init__(self, get_response: Any) -> None:
+        pass
+
+    def __call__(self, request: Any) -> Any:
+        raise RuntimeError("a middleware that fails")
+
+
+@pytest.fixture
+def mails(
+    client: WebSocketClient, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[EmailMultiAlternatives]]:
+    """What Django's mails to the admins say of errors, with all that they may show."""
+    backend = "django.core.mail.backends.locmem.EmailBackend"
+    handler = AdminEmailHandler(include_html=True, email_backend=backend)
+    logger = logging.getLogger("django.request")
+    logger.addHandler(handler)
+    sent: list[EmailMultiAlternatives] = []
+    monkeypatch.setattr(mail, "outbox", sent, raising=False)
+    client.raise_request_exception = False
+    with override_settings(ADMINS=[("admin", "admin@example.com")]):
+        yield sent
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("view", ["private", "greeting", "polite"])
+def test_no_mail_about_a_middleware_that_fails_shows_a_token(
+    client: WebSocketClient, mails: list[EmailMultiAlternatives], view: str
+) -> None:
+    with override_settings(WEBSOCKET_URLCONF=__name__, MIDDLEWARE=[f"{__name__}.Failing"]):
+        for way in ways("LEAKED"):
+            client.assert_refused(f"/{view}/" + way.pop("query", ""), 500, **way)
+    for sent in mails:
+        shown = f"{sent.subject} {sent.body} {sent.alternatives}"
+        assert "a middleware that fails" in shown
+        assert "wsgi.url_scheme" in shown
+        assert "LEAKED" not in shown
+    assert len(mails) == 3
+
+
+def test_views_of_all_kinds_find_the_token(client: WebSocketClient, sign: Sign) -> None:
+    with override_settings(WEBSOCKET_URLCONF=__name__):
+        for view in ("private", "greeting", "polite"):
+            for way in ways(sign()):
+                path = f"/{view}/" + way.pop("query", "")
+                assert "anna" in client.connect(path, **way).receive()
+
+
+def test_a_view_that_wants_no_token_may_have_a_parameter_of_that_name(
+    client: WebSocketClient,
+) -> None:
+    header = {"Authorization": "Bearer two"}
+    with override_settings(WEBSOCKET_URLCONF=__name__):
+        websocket = client.connect("/own/?token=one", headers=header)
+        assert websocket.receive_json() == ["one", "Bearer two"]
+
+
+async def asynchronous(token: str) -> Any:
+    """A method that nobody waits for."""
+
+
+def test_a_method_that_returns_no_user_lets_nobody_in(anna: User) -> None:
+    for returned in (True, HttpResponse(), "anna", asynchronous("x")):
+        with (
+            override_settings(WS4REDIS_TOKEN_AUTH=lambda token, value=returned: value),
+            pytest.raises(TypeError, match="WS4REDIS_TOKEN_AUTH must return a user or None"),
+        ):
+            user_of(request("x"))
+    with override_settings(WS4REDIS_TOKEN_AUTH=lambda token: AnonymousUser()):
+        assert user_of(request("x")) is None
+
+
 V1 = ("ws4redis.v1",)
 
 
@@ -589,7 +716,16 @@ def test_a_line_of_a_log_hides_tokens() -> None:
         ("WS4REDIS_TOKEN_AUTH", None, "ws4redis.E043"),
         ("WS4REDIS_TOKEN_AUTH", [], "ws4redis.E043"),
         ("WS4REDIS_TOKEN_AUTH", [JWT, 5], "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", "ws4redis.tokens.tickets.issue", "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", "ws4redis.tokens.user_of", "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", private, "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", lambda: None, "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", [JWT, lambda token, user: None], "ws4redis.E043"),
+        ("WS4REDIS_TOKEN_AUTH", asynchronous, "ws4redis.E043"),
         ("WS4REDIS_JWT", "key", "ws4redis.E044"),
+        ("WS4REDIS_JWT", {"algorithms": ["RS256"]}, "ws4redis.E044"),
+        ("WS4REDIS_JWT", {"leeway": -1}, "ws4redis.E044"),
+        ("WS4REDIS_JWT", {"leeway": float("nan")}, "ws4redis.E044"),
         ("WS4REDIS_JWT", {"algorithm": "HS256"}, "ws4redis.E044"),
         ("WS4REDIS_JWT", {"algorithms": "HS256"}, "ws4redis.E044"),
         ("WS4REDIS_JWT", {"algorithms": []}, "ws4redis.E044"),
@@ -622,6 +758,37 @@ def test_the_app_that_keeps_tokens_has_to_be_installed() -> None:
 
 
 def test_a_wrong_key_is_not_shown() -> None:
-    with override_settings(WS4REDIS_JWT={"key": ["secret-key"]}):
+    for value in ({"key": ["secret-key"]}, "secret-key"):
+        with override_settings(WS4REDIS_JWT=value):
+            (message,) = check_settings()
+        assert "secret-key" not in message.msg
+    with override_settings(WS4REDIS_JWT={"key": "secret-key", "algorithms": "RS256"}):
         (message,) = check_settings()
+    assert "'RS256'" in message.msg
     assert "secret-key" not in message.msg
+
+
+@pytest.mark.parametrize(
+    ("options", "check"),
+    [
+        ({"field": "nope"}, "ws4redis.E049"),
+        ({"field": "username__nope"}, "ws4redis.E049"),
+        ({"algorithms": ["HS999"]}, "ws4redis.E049"),
+        ({"algorithms": ["RS256"], "key": "secret-key"}, "ws4redis.E049"),
+        ({"algorithms": ["ES256"], "key": "secret-key"}, "ws4redis.E049"),
+        ({"field": "email"}, "ws4redis.W009"),
+        ({"field": "username__iexact"}, "ws4redis.W009"),
+        ({"field": "groups__name"}, "ws4redis.W009"),
+        ({"field": "username"}, None),
+        ({"field": "id"}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_signed_tokens_that_lead_to_nobody_are_named(options: Any, check: str | None) -> None:
+    with override_settings(WS4REDIS_JWT=options):
+        assert check_project() == []
+        with override_settings(WS4REDIS_TOKEN_AUTH=[TICKETS, JWT]):
+            messages = check_project()
+    assert [message.id for message in messages] == [check][: check is not None]
+    assert "secret-key" not in str(messages)

@@ -8,10 +8,12 @@ import pytest
 from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
-from django.urls import clear_url_caches, path
+from django.urls import clear_url_caches, include, path
+from django.views.decorators.http import require_safe
 
 from ws4redis.checks import check_deployment, check_project, check_settings
 from ws4redis.conf import get_settings
+from ws4redis.views import websocket
 from ws4redis.views.samples import echo
 
 
@@ -34,6 +36,44 @@ def test_what_others_call_a_websocket_setting_is_theirs() -> None:
     with override_settings(WEBSOCKET_TIMEOUT=5, WEBSOCKET_ACCEPT_ALL=True):
         assert check_settings() == []
         assert get_settings().websocket_url == "/ws/"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("WEBSOCKETS_URLCONF", "WEBSOCKET_URLCONF"),
+        ("WEBSOCKET_URLCNF", "WEBSOCKET_URLCONF"),
+        ("WSREDIS_HEARTBEAT", "WS4REDIS_HEARTBEAT"),
+    ],
+)
+def test_what_is_almost_a_setting_is_named(name: str, meant: str) -> None:
+    with override_settings(**{name: "x"}):
+        (message,) = check_settings()
+        assert message.id == "ws4redis.W008"
+        assert name in message.msg
+        assert message.hint == f"Did you mean {meant}?"
+        with override_settings(**{meant: "tests.websocket_urls"}):
+            assert check_settings() == []
+
+
+@pytest.mark.parametrize("value", ["ws.example.com", "x:8001", "[::1]:80", "a_b.local.", ""])
+def test_a_host_of_views_may_have_a_port(value: str) -> None:
+    with override_settings(WEBSOCKET_SERVER=value):
+        assert check_settings() == []
+
+
+@pytest.mark.parametrize("value", ["x:99999", "x:", "a b", ":80", "a@b", "a?b", "x:a", "a/b", 5])
+def test_a_host_of_views_that_is_none_is_named(value: Any) -> None:
+    with override_settings(WEBSOCKET_SERVER=value):
+        (message,) = check_settings()
+    assert message.id == "ws4redis.E040"
+    assert repr(value) in message.msg
+
+
+def test_what_can_not_be_imported_is_named() -> None:
+    with override_settings(WS4REDIS_TOKEN_AUTH="nowhere.at_all"):
+        (message,) = check_settings()
+    assert message.msg.startswith("WS4REDIS_TOKEN_AUTH 'nowhere.at_all' can't be imported: ")
 
 
 def test_an_old_name_is_named_with_the_new_one() -> None:
@@ -101,6 +141,15 @@ def test_a_urlconf_of_websockets_that_can_not_be_used_is_named(urlconf: str, wor
     assert words in message.msg
 
 
+def test_a_wrong_value_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Handlers read the settings when their URLs are made.
+    monkeypatch.delitem(sys.modules, "tests.handling.urls", raising=False)
+    clear_url_caches()
+    with override_settings(WEBSOCKET_URLCONF="tests.handling.urls", WS4REDIS_VIEW_THREADS=0):
+        assert list(found(check_settings())) == ["ws4redis.E041"]
+        assert check_project() == []
+
+
 def urls_of(monkeypatch: pytest.MonkeyPatch, *patterns: Any) -> str:
     module = ModuleType("own_websocket_urls")
     vars(module)["urlpatterns"] = list(patterns)
@@ -126,3 +175,23 @@ def test_a_view_that_takes_the_addresses_of_facilities_is_named(
         assert "ws4redis.W007" in found(check_project())
     with override_settings(WEBSOCKET_URLCONF=urlconf, WEBSOCKET_URL="/facilities/"):
         assert found(check_project()) == {}
+
+
+def test_what_is_no_pattern_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with override_settings(WEBSOCKET_URLCONF=urls_of(monkeypatch, "x")):
+        assert [message.id for message in check_project()] == ["urls.E004"]
+
+
+async def asynchronous(request: Any) -> None:
+    """A view as it can't be."""
+
+
+@pytest.mark.parametrize(
+    "view", [asynchronous, websocket(asynchronous), require_safe(asynchronous)]
+)
+def test_an_asynchronous_view_is_named(monkeypatch: pytest.MonkeyPatch, view: Any) -> None:
+    urlconf = urls_of(monkeypatch, path("a/", include([path("b/", view)])), path("good/", echo))
+    with override_settings(WEBSOCKET_URLCONF=urlconf):
+        (message,) = check_project()
+    assert message.id == "ws4redis.E050"
+    assert "'b/'" in message.msg

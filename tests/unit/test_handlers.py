@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
@@ -14,8 +15,11 @@ from django.urls import URLResolver, clear_url_caches, reverse
 from django.urls.resolvers import RegexPattern
 
 from tests.settings import INSTALLED_APPS
-from ws4redis.checks import check_project
-from ws4redis.views.handlers import urlpatterns, websocket
+from ws4redis.checks import check_project, check_settings
+from ws4redis.exceptions import ConnectionClosed
+from ws4redis.testing import WebSocketClient, override_bus
+from ws4redis.views import websocket as view_websocket
+from ws4redis.views.handlers import ChannelReader, urlpatterns, websocket, websocket_pubsub
 from ws4redis.views.handlers.driving import Done, drive
 from ws4redis.views.handlers.routes import clean
 
@@ -100,11 +104,67 @@ def test_both_names_of_the_list_count(module: Any) -> None:
 
 
 @pytest.mark.usefixtures("_installed")
-@pytest.mark.parametrize("listed", [["missing"], ["none"], "none"])
-def test_a_list_of_what_is_no_handler_is_loud(module: Any, listed: Any) -> None:
+@pytest.mark.parametrize("listed", [["missing"], ["none"], "none", [print], None])
+def test_a_list_of_what_is_no_handler_is_loud(
+    module: Any, listed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module.none, module.handlerconf = print, listed
     with pytest.raises(ImproperlyConfigured, match=NAME):
         urlpatterns()
+    message = checked(monkeypatch)
+    assert message.msg.startswith(NAME)
+    # It is not the URLconf that is wrong.
+    assert message.hint is None
+
+
+def checked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what 'manage.py check' says of the handlers."""
+    monkeypatch.delitem(sys.modules, "ws4redis.views.handlers.urls", raising=False)
+    clear_url_caches()
+    with override_settings(WEBSOCKET_URLCONF="ws4redis.views.handlers.urls"):
+        (message,) = check_project()
+    assert message.id == "ws4redis.E051"
+    return message
+
+
+def handler(ws: Any, params: Any) -> None:
+    """Stands for one of the module."""
+
+
+@pytest.mark.usefixtures("_installed")
+def test_handlers_that_no_list_names_are_loud(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module.hello = websocket("/hello")(handler)
+    # Another module may lend it.
+    assert urlpatterns() == []
+    module.hello.__module__ = NAME
+    module.handlerkonf = ["hello"]
+    with pytest.raises(ImproperlyConfigured, match=r"no list .* handlerconf = \['hello'\]"):
+        urlpatterns()
+    assert NAME in checked(monkeypatch).msg
+    module.handlerconf = []
+    assert urlpatterns() == []
+
+
+@pytest.mark.parametrize("prefix", ["a?b", "a#c", "a b", None])
+def test_a_prefix_that_is_no_path_is_named(prefix: Any) -> None:
+    with override_settings(WS4REDIS_HANDLER_PREFIX=prefix):
+        (message,) = check_settings()
+    assert message.id == "ws4redis.E045"
+    assert repr(prefix) in message.msg
+
+
+def test_the_decorators_of_one_name_tell_which_is_the_other() -> None:
+    for decorator in (websocket, websocket_pubsub):
+        with pytest.raises(TypeError, match=r"needs a route.* from ws4redis\.views\."):
+            decorator(handler)
+    with pytest.raises(TypeError, match=r"URLconf.* from ws4redis\.views\.handlers"):
+        view_websocket("/x")
+
+
+def test_a_callback_is_a_function() -> None:
+    reader = ChannelReader("x", None)
+    with pytest.raises(TypeError, match="'x' must be a function, got 'cb'"):
+        reader.callback("cb")
 
 
 def test_a_module_that_can_not_be_imported_is_loud(
@@ -124,6 +184,28 @@ def test_a_module_that_can_not_be_imported_is_loud(
         clear_url_caches()
         with pytest.raises(ImportError, match="a_package_that_is_missing"):
             check_project()
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_client_that_leaves_before_it_is_answered_is_no_fault(
+    module: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = []
+
+    def echo(ws: Any, params: Any) -> None:
+        try:
+            ws.send_str(ws.receive().data)
+        except ConnectionClosed:
+            ended.append(ws.close_code)
+            raise
+
+    module.echo, module.handlerconf = websocket("/echo")(echo), ["echo"]
+    monkeypatch.delitem(sys.modules, "ws4redis.views.handlers.urls", raising=False)
+    clear_url_caches()
+    with override_settings(WEBSOCKET_URLCONF="ws4redis.views.handlers.urls"), override_bus():
+        WebSocketClient().connect("/echo/").close(1001)
+    assert ended == [1001]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_generator_gets_what_it_waits_for() -> None:

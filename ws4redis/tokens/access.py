@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,9 @@ REFUSED = "A valid token is needed."
 
 View = Callable[..., Any]
 
+_WANTS_TOKEN = "_ws4redis_wants_token"
+"""What decorators, and ``as_view()`` of classes, copy from the views that they stand above."""
+
 
 @sensitive_variables()
 def user_of(request: Any) -> Any:
@@ -37,6 +41,7 @@ def user_of(request: Any) -> Any:
 
     Raises:
         BusError: Redis is away, which keeps the tickets.
+        TypeError: A method has returned what is no user.
     """
     token, again = take(request), request.META.get(LOGIN)
     try:
@@ -45,7 +50,7 @@ def user_of(request: Any) -> Any:
         # Parameters of its query, and so the token, are in frames that can't be hidden: the ORM has
         # generators, which forget who has called them.
         raise error.with_traceback(None) from None
-    if user is None or not getattr(user, "is_active", True):
+    if user is None or not user.is_authenticated or not getattr(user, "is_active", True):
         return None
     if again is None:
         request.META[LOGIN] = _remembered(user)
@@ -57,8 +62,18 @@ def _by_token(token: str | None) -> Any:
         return None
     for method in load_token_methods():
         if (user := method(token)) is not None:
-            return user
+            return _checked(user)
     return None
+
+
+def _checked(user: Any) -> Any:
+    """Return what a method has returned, which may be a site's own, if it is a user at all."""
+    if hasattr(user, "is_authenticated"):
+        return user
+    if inspect.iscoroutine(user):
+        user.close()
+    kind = type(user).__name__
+    raise TypeError(f"WS4REDIS_TOKEN_AUTH must return a user or None, got a value of type {kind}.")
 
 
 def _remembered(user: Any) -> Callable[[], Any]:
@@ -97,7 +112,13 @@ def token_required(view: View) -> View:
         _log_in(request, user)
         return view(request, *args, **kwargs)
 
+    setattr(wrapper, _WANTS_TOKEN, True)
     return wrapper
+
+
+def wants_token(view: View) -> bool:
+    """Return whether ``token_required`` stands above a view, maybe below other decorators."""
+    return getattr(view, _WANTS_TOKEN, False)
 
 
 def process_request(request: Any) -> None:

@@ -23,6 +23,19 @@ _IN_ADDRESS = re.compile(rf"([?&]{PARAMETER}=)[^&\s]*")
 _BEARER = re.compile(r"bearer +(.*)", re.IGNORECASE)
 
 
+_SET_ASIDE = "_ws4redis_token"
+"""Where a request has its token meanwhile; no report of an error shows that."""
+
+
+@sensitive_variables()
+def set_aside(request: Any) -> None:
+    """Take the token out of a request before anybody sees it, such as middleware.
+
+    ``take`` returns it then.
+    """
+    vars(request)[_SET_ASIDE] = take(request)
+
+
 @sensitive_variables()
 def take(request: Any) -> str | None:
     """Take the token out of a request, so that no view and no report of an error shows it.
@@ -31,7 +44,8 @@ def take(request: Any) -> str | None:
         That of the header, of a subprotocol or of the address, the first of them; None without one,
         or with one that can't be one.
     """
-    taken = [_header(request.META), _subprotocol(request), _parameter(request)]
+    aside = vars(request).pop(_SET_ASIDE, None)
+    taken = [aside, _header(request.META), _subprotocol(request), _parameter(request)]
     # It has read them when it was made.
     request.__dict__.pop("headers", None)
     token: str | None = next((one for one in taken if one is not None), None)

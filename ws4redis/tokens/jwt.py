@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import jwt
 from django.core.exceptions import ValidationError
 from django.views.decorators.debug import sensitive_variables
 
+from ws4redis import flood
 from ws4redis.conf import jwt_options
+
+logger = flood.clients.guard(logging.getLogger(__name__))
 
 KIND = "token_type"
 """The claim by which some issuers, such as Simple JWT, tell what a token is for."""
+SEVERAL = "A token names more than one user by %r (WS4REDIS_JWT), so it is nobody's"
 
 
 @sensitive_variables()
@@ -44,10 +49,15 @@ def authenticate(token: str) -> Any:
 def _user(field: str, value: Any) -> Any:
     from django.contrib.auth import get_user_model  # needs the app registry
 
-    if not isinstance(value, (str, int)) or isinstance(value, bool):
+    # Nobody has an empty name: users without one, such as without an address, are many.
+    if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
         return None
     try:
-        return get_user_model()._default_manager.filter(**{field: value}).first()
+        found = list(get_user_model()._default_manager.filter(**{field: value})[:2])
     except (ValueError, OverflowError, ValidationError):
         # It is no value of that field.
         return None
+    if len(found) > 1:
+        logger.warning(SEVERAL, field)
+        return None
+    return found[0] if found else None

@@ -17,7 +17,15 @@ def websocket(view: View) -> View:
     """Give a view its websocket as second argument.
 
     It may stand above or below Django's own decorators; below those that look at the response.
+
+    Raises:
+        TypeError: It is given a route, as those of handlers are.
     """
+    if isinstance(view, str):
+        raise TypeError(
+            f"A view has its route in the URLconf: write @websocket, without {view!r}. The "
+            "@websocket that takes a route is that of handlers, from ws4redis.views.handlers."
+        )
 
     @functools.wraps(view)
     def wrapper(request: Any, *args: Any, **kwargs: Any) -> Any:

@@ -14,8 +14,6 @@ from typing import Any
 
 from django.core.handlers.wsgi import get_path_info
 from django.http import HttpResponseBase
-from django.urls import Resolver404, get_resolver
-from django.utils import translation
 
 from ws4redis import access, flood
 from ws4redis.answers import OPENED, logged, refusal, refuse
@@ -37,7 +35,7 @@ from ws4redis.metrics import Metrics
 from ws4redis.proxies import client_address
 from ws4redis.transports import Environ, StartResponse
 from ws4redis.views.ended import Ended
-from ws4redis.views.handler import ViewHandler
+from ws4redis.views.handler import ViewHandler, find_view
 from ws4redis.views.line import LoopLine
 from ws4redis.views.meeting import GONE, Acceptance, Answer, Meeting
 from ws4redis.views.running import Views
@@ -61,14 +59,7 @@ def asks_for_view(environ: Environ, urlconf: str | None) -> bool:
     """
     if urlconf is None or environ.get("HTTP_UPGRADE", "").lower() != "websocket":
         return False
-    path = get_path_info(environ)
-    try:
-        # As LocaleMiddleware does it, for i18n_patterns().
-        with translation.override(translation.get_language_from_path(path)):
-            get_resolver(urlconf).resolve(path)
-    except Resolver404:
-        return False
-    return True
+    return find_view(get_path_info(environ), urlconf) is not None
 
 
 class ViewEndpoint:

@@ -12,11 +12,20 @@ from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest, get_script_name
 from django.dispatch import receiver
 from django.http import HttpResponse, HttpResponseBase
-from django.urls import ResolverMatch, get_resolver, set_script_prefix, set_urlconf
+from django.urls import (
+    Resolver404,
+    ResolverMatch,
+    get_resolver,
+    set_script_prefix,
+    set_urlconf,
+)
+from django.utils import translation
 
 from ws4redis import flood
 from ws4redis.conf import get_settings
 from ws4redis.exceptions import BadMessage, BusError, ConnectionClosed
+from ws4redis.tokens.access import wants_token
+from ws4redis.tokens.handed import set_aside
 from ws4redis.views.ended import Ended, response_of
 from ws4redis.views.socket import Upgrade, Websocket
 from ws4redis.wire.close import CloseCode
@@ -25,6 +34,16 @@ logger = flood.clients.guard(logging.getLogger(__name__))
 
 WITHOUT_REDIS = "The websocket view of '%s' can't do without Redis: %s"
 BAD = "A client of '%s' sent what its view does not take: %s"
+
+
+def find_view(path: str, urlconf: str | None) -> Any:
+    """Return the websocket view to which a path leads; None if there is none."""
+    try:
+        # As LocaleMiddleware does it, for i18n_patterns().
+        with translation.override(translation.get_language_from_path(path)):
+            return get_resolver(urlconf).resolve(path).func
+    except Resolver404:
+        return None
 
 
 class ViewHandler(BaseHandler):
@@ -47,6 +66,9 @@ class ViewHandler(BaseHandler):
         # That of middleware which looks whether there is such an address.
         request.urlconf = get_settings().websocket_urlconf
         request.websocket = Websocket(request, upgrade, subprotocols)
+        if wants_token(find_view(request.path_info, request.urlconf)):
+            # Whatever goes wrong in middleware is reported with all that the request has.
+            set_aside(request)
         response = self.get_response(request)
         _log_failure(request)
         return request.websocket, response

@@ -26,7 +26,7 @@ def websocket(route: str, authenticate: bool = False) -> Callable[[Handler], Vie
             what they capture is handed over by name.
         authenticate: Whether to refuse who has no valid token. The handler then gets ``user``.
     """
-    return functools.partial(_view, route, authenticate, _call)
+    return functools.partial(_view, _checked(route), authenticate, _call)
 
 
 def websocket_pubsub(route: str, authenticate: bool = False) -> Callable[[Handler], View]:
@@ -36,7 +36,21 @@ def websocket_pubsub(route: str, authenticate: bool = False) -> Callable[[Handle
         route: See ``websocket``.
         authenticate: See ``websocket``.
     """
-    return functools.partial(_view, route, authenticate, _call_with_manager)
+    return functools.partial(_view, _checked(route), authenticate, _call_with_manager)
+
+
+def is_handler(value: Any) -> bool:
+    """Return whether something is a function that these decorators have made a handler."""
+    return callable(value) and isinstance(getattr(value, "route", None), str)
+
+
+def _checked(route: Any) -> str:
+    if isinstance(route, str):
+        return route
+    raise TypeError(
+        f"A handler needs a route, such as @websocket('/echo'), got {route!r}. The @websocket that "
+        "takes none is that of views, from ws4redis.views."
+    )
 
 
 def _view(route: str, authenticate: bool, call: Callable[..., None], handler: Handler) -> View:

@@ -38,7 +38,13 @@ class ChannelReader:
         return self.manager.readers.get(self.name) is self
 
     def callback(self, function: Callback) -> ChannelReader:
-        """Take the function that is called; return this, so that it may be a decorator."""
+        """Take the function that is called; return this, so that it may be a decorator.
+
+        Raises:
+            TypeError: It can't be called.
+        """
+        if not callable(function):
+            raise TypeError(f"A callback of {self.name!r} must be a function, got {function!r}.")
         self._callback = function
         return self
 
@@ -98,6 +104,7 @@ class SubscriptionManager:
 
         Raises:
             BusError: Redis is away.
+            TypeError: The callback can't be called.
         """
         reader = self.reader(name).callback(callback)
         reader.listen()
@@ -113,7 +120,10 @@ class SubscriptionManager:
         self.readers.update({reader.name: reader for reader in readers})
 
     def remove(self, reader: ChannelReader | str) -> Done[None]:
-        """Stop a reader, told by itself or by its channel; not even what waits is handed to it."""
+        """Stop a reader, told by itself or by its channel; not even what waits is handed to it.
+
+        Nothing happens if it does not listen.
+        """
         name = reader if isinstance(reader, str) else reader.name
         known = self.readers.get(name)
         if known is not None and reader in (name, known):

@@ -13,11 +13,16 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.utils.module_loading import module_has_submodule
 
 from ws4redis.conf import appends_slash, get_settings
+from ws4redis.views.handlers.decorators import is_handler
 
 MODULE = "websockets"
 """Where an app has its handlers."""
 LISTS = ("handlerconf", "handlersconf")
 """What the list of their names may be called there."""
+
+
+class WrongHandlers(ImproperlyConfigured):
+    """A module of handlers lists what is none, or does not list them."""
 
 
 def urlpatterns() -> list[URLPattern | URLResolver]:
@@ -26,7 +31,7 @@ def urlpatterns() -> list[URLPattern | URLResolver]:
     The names of the URLs are those of the handlers, in the namespace of their app's label.
 
     Raises:
-        ImproperlyConfigured: A list names what is no handler.
+        WrongHandlers: A list names what is no handler, or handlers have no list.
         Exception: Whatever importing an app's handlers has raised.
     """
     found = ((config.label, list(_patterns(config))) for config in apps.get_app_configs())
@@ -46,20 +51,33 @@ def _patterns(config: AppConfig) -> Iterator[URLPattern]:
         return
     module = import_module(f"{config.name}.{MODULE}")
     for name in _names(module):
-        handler: Any = getattr(module, name, None)
-        if not hasattr(handler, "route"):
-            raise ImproperlyConfigured(
-                f"{module.__name__} lists {name!r}, which is no handler there: it must be a "
-                "function with @websocket or @websocket_pubsub of ws4redis.views.handlers."
+        handler: Any = getattr(module, name, None) if isinstance(name, str) else None
+        if not is_handler(handler):
+            raise WrongHandlers(
+                f"{module.__name__} lists {name!r}, which is no handler there: it must be the name "
+                "of a function with @websocket or @websocket_pubsub of ws4redis.views.handlers."
             )
         route = clean(handler.route, prefix, append_slash)
         yield path(route.removeprefix("/"), handler, name=name)
 
 
 def _names(module: ModuleType) -> list[Any]:
-    names: list[Any] = []
-    for listed in (getattr(module, one, []) for one in LISTS):
-        if isinstance(listed, str):
-            raise ImproperlyConfigured(f"{module.__name__}: {listed!r} must be a list of names.")
-        names += listed
-    return names
+    lists = [getattr(module, one) for one in LISTS if hasattr(module, one)]
+    for listed in lists:
+        if not isinstance(listed, (list, tuple)):
+            raise WrongHandlers(f"{module.__name__}: {listed!r} must be a list of names.")
+    if not lists and (forgotten := _handlers(module)):
+        raise WrongHandlers(
+            f"{module.__name__} has handlers, but no list of those to serve: write "
+            f"{LISTS[0]} = {forgotten!r}."
+        )
+    return [name for listed in lists for name in listed]
+
+
+def _handlers(module: ModuleType) -> list[str]:
+    """Return the names of the handlers that a module has defined itself."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if is_handler(value) and value.__module__ == module.__name__
+    ]
