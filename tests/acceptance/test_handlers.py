@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser as Chromium
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import ClientConnection
 
@@ -431,7 +431,7 @@ OPEN = """([address, subprotocols]) => new Promise((resolve) => {
 
 @pytest.mark.parametrize("site", ["serve"], indirect=True)
 def test_a_browser_hands_a_token_in_as_a_subprotocol(
-    site: Server, token: str, browser: Browser
+    site: Server, token: str, browser: Chromium
 ) -> None:
     page = browser.new_page()
     page.goto(site.page)
