@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import unittest
 from typing import Any
@@ -10,6 +11,7 @@ from unittest.mock import patch
 
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
 
 from ws4redis.exceptions import BusError
@@ -191,11 +193,18 @@ class ChannelTest(WebSocketTestMixin, TestCase):
 
 
 @SUITE
-class LeftOpenTest(TestCase):
+class LeftOpenTest(NoNonsense, TestCase):
     def test_all_websockets_end_with_the_bus(self) -> None:
         with override_bus():
             WebSocketClient().connect("/farewell/")
         self.assertTrue(Group.objects.filter(name="closed with 1006").exists())
+
+    def test_the_newest_ends_first_as_transactions_do(self) -> None:
+        with self.assertRaisesRegex(ValueError, "of the view at-end"), override_bus():
+            for path in ("/depths/1/", "/undo/"):
+                WebSocketClient().connect(path)
+        names = Group.objects.values_list("name", flat=True)
+        self.assertEqual([*names], ["0 of 1"])
 
     def test_what_would_not_end_with_the_test_is_not_opened(self) -> None:
         with self.assertRaisesRegex(RuntimeError, "WebSocketTestMixin, or override_bus"):
@@ -211,6 +220,57 @@ class LeftOpenTest(TestCase):
 
         self.assertIn("WebSocketTestMixin, or override_bus", errors_of(Case))
         self.assertFalse(Group.objects.exists())
+
+
+def leaving(base: type[TransactionTestCase]) -> type[TransactionTestCase]:
+    """Return a case whose tests leave views behind that wait in transactions."""
+
+    class Case(WebSocketTestMixin, base):  # type: ignore[misc, valid-type]
+        def setUp(self) -> None:
+            super().setUp()
+            User.objects.create_user("john")
+
+        def open(self, *depths: int) -> None:
+            for depth in depths:
+                self.assertEqual(self.client.connect(f"/depths/{depth}/").receive(), "in")
+
+        def one(self) -> None:
+            self.open(1)
+
+        def nested(self) -> None:
+            self.open(3)
+
+        def several(self) -> None:
+            self.open(2, 1)
+
+        def inside(self) -> None:
+            with transaction.atomic():
+                self.open(2)
+
+        def fails(self) -> None:
+            self.open(2)
+            self.fail("as it should")
+
+        def fails_inside(self) -> None:
+            with transaction.atomic():
+                self.open(2)
+                self.fail("as it should")
+
+    return Case
+
+
+@SUITE
+class LeftInTransactionTest(NoNonsense, TransactionTestCase):
+    def test_nothing_is_left_to_the_next_test(self) -> None:
+        names = ("one", "nested", "several", "fails", "inside", "fails_inside", "one")
+        for base in (TestCase, TransactionTestCase):
+            for name in names:
+                with self.subTest(base=base.__name__, name=name):
+                    failures = ["AssertionError: as it should"] if "fails" in name else []
+                    said = errors_of(leaving(base), name)
+                    self.assertEqual(re.findall("^[A-Za-z.]*Error.*", said, re.M), failures)
+                    self.assertFalse(connection.in_atomic_block)
+                    self.assertFalse(User.objects.exists() or Group.objects.exists())
 
 
 @SUITE
@@ -266,8 +326,8 @@ class FailingViewTest(NoNonsense, SimpleTestCase):
             quiet.assert_closed(1011)
 
 
-def errors_of(case: type[SimpleTestCase]) -> str:
-    """Run the one test of a case; return what went wrong."""
+def errors_of(case: type[SimpleTestCase], name: str = "test") -> str:
+    """Run one test of a case; return what went wrong."""
     result = unittest.TestResult()
-    unittest.TestSuite([case("test")]).run(result)
+    unittest.TestSuite([case(name)]).run(result)
     return "".join(said for _, said in result.errors + result.failures)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from select import select
 from threading import Event
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group
-from django.db import connection
+from django.db import connection, transaction
 from django.http import Http404
 from django.urls import path
 
@@ -60,6 +61,15 @@ def fail(request: Any, websocket: Any, when: str) -> None:
 
 
 @websocket
+def undo(request: Any, websocket: Any) -> None:
+    """Fail in a transaction, at the end."""
+    with transaction.atomic():
+        Group.objects.create(name="undone")
+        websocket.receive()
+        raise ValueError("of the view at-end")
+
+
+@websocket
 def deny(request: Any, websocket: Any) -> None:
     raise Http404("no such room")
 
@@ -108,6 +118,18 @@ def farewell(request: Any, websocket: Any) -> None:
 
 
 @websocket
+def depths(request: Any, websocket: Any, depth: int) -> None:
+    """Wait inside of transactions for each message, with a new group."""
+    with ExitStack() as blocks:
+        for level in range(depth):
+            blocks.enter_context(transaction.atomic())
+            Group.objects.create(name=f"{level} of {depth}")
+        websocket.send("in")
+        while websocket.receive() is not None:
+            Group.objects.create(name="received")
+
+
+@websocket
 def inside(request: Any, websocket: Any) -> None:
     """Tell whether it runs inside of a transaction."""
     websocket.send_json(connection.in_atomic_block)
@@ -123,6 +145,7 @@ urlpatterns = [
     path("chat/", chat),
     path("clock/", clock),
     path("deny/", deny),
+    path("depths/<int:depth>/", depths),
     path("echo/", echo),
     path("fail/<when>/", fail),
     path("farewell/", farewell),
@@ -134,4 +157,5 @@ urlpatterns = [
     path("poll/", poll),
     path("rooms/", rooms),
     path("selecting/", selecting),
+    path("undo/", undo),
 ]
