@@ -150,6 +150,62 @@ class ViewTest(NoNonsense, TestCase):
         with self.assertRaisesRegex(NotImplementedError, "LiveServerTestCase"):
             self.client.connect("/selecting/")
 
+    @override_settings(WS4REDIS_OUTBOX_SIZE=10_000)
+    def test_a_view_waits_for_a_test_that_does_not_receive(self) -> None:
+        socket, other = self.client.connect("/flood/800/"), self.client.connect("/echo/")
+        other.send("meanwhile")
+        self.assertEqual(other.receive(), "meanwhile")
+        self.assertFalse(Group.objects.exists())
+        numbers = [int(str(socket.receive()).split()[0]) for _ in range(100)]
+        self.assertEqual(numbers, [*range(100)])
+        with self.assertRaisesRegex(AssertionError, r"open; \d messages wait for receive\(\)"):
+            socket.assert_closed()
+        socket.close(4321)
+        sent, code = Group.objects.get().name.split()[1:]
+        self.assertLess(int(sent.rstrip(",")), 110)
+        self.assertEqual(code, "4321")
+
+    @override_settings(WS4REDIS_OUTBOX_SIZE=10_000)
+    def test_one_message_may_be_of_any_size(self) -> None:
+        socket = self.client.connect("/flood/50000/")
+        self.assertEqual([len(socket.receive()) for _ in range(3)], [50_002] * 3)
+
+    @override_settings(WS4REDIS_OUTBOX_SIZE=10_000)
+    def test_who_still_waits_ends_with_the_test(self) -> None:
+        with override_bus():
+            self.client.connect("/flood/800/")
+        self.assertTrue(Group.objects.get().name.endswith(", 1006"))
+
+    def test_what_is_no_message_is_told(self) -> None:
+        socket = self.client.connect("/echo/")
+        for wrong in ({"a": 1}, ["a"], 1, None):
+            with self.assertRaisesRegex(TypeError, "got .*send_json"):
+                socket.send(wrong)  # type: ignore[arg-type]
+        socket.send(bytearray(b"a"))
+        self.assertEqual(socket.receive(), b"a")
+
+    def test_a_refusal_tells_its_status_and_what_is_no_page(self) -> None:
+        for path, said in (
+            ("/deny/", "/deny/ was refused with 404 Not Found"),
+            ("/rooms/", "/rooms/ was refused with 403 Forbidden: Websockets follow no redirect"),
+        ):
+            with self.assertRaisesRegex(HandshakeRefused, f"^{said}") as refused:
+                self.client.connect(path)
+            self.assertNotIn("<", str(refused.exception))
+
+    def test_what_fails_around_a_view_is_raised_in_the_test(self) -> None:
+        failing = override_settings(MIDDLEWARE=["tests.suite.cases_views.failing"])
+        for path, kind in (("/leave/", RuntimeError), ("/fail/early/", ValueError)):
+            with self.assertRaises(kind) as failed:
+                self.client.connect(path)
+            self.assertIn("of the view", str(failed.exception.__cause__ or failed.exception))
+        with failing, self.assertRaisesRegex(LookupError, "of a middleware"):
+            self.client.connect("/echo/")
+        quiet = WebSocketClient(raise_request_exception=False)
+        quiet.assert_refused("/leave/", 500)
+        with failing:
+            quiet.assert_refused("/echo/", 500)
+
     def test_bars_of_the_site_hold(self) -> None:
         with self.settings(WS4REDIS_MAX_MESSAGE_SIZE=1000):
             socket = self.client.connect("/echo/")
@@ -160,6 +216,13 @@ class ViewTest(NoNonsense, TestCase):
 def closed(get_response: Any) -> Any:
     def middleware(request: Any) -> Any:
         raise PermissionDenied
+
+    return middleware
+
+
+def failing(get_response: Any) -> Any:
+    def middleware(request: Any) -> Any:
+        raise LookupError("of a middleware")
 
     return middleware
 
@@ -311,6 +374,8 @@ class FailingViewTest(NoNonsense, SimpleTestCase):
     @override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True)
     def test_one_failure_is_one(self) -> None:
         with override_bus():
+            with self.assertRaisesRegex(ValueError, "early"):
+                WebSocketClient().connect("/fail/early/")
             socket = WebSocketClient().connect("/fail/late/")
             with self.assertRaisesRegex(ValueError, "late"):
                 socket.send("go on")

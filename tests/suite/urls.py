@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
+from itertools import count
 from select import select
 from threading import Event
 from typing import Any
@@ -58,6 +60,21 @@ def fail(request: Any, websocket: Any, when: str) -> None:
     if when != "early":
         websocket.receive()
     raise ValueError(f"of the view {when}")
+
+
+@websocket
+def flood(request: Any, websocket: Any, size: int) -> None:
+    """Send for ever; note the end in the database."""
+    try:
+        for number in count():
+            websocket.send(f"{number} " + "x" * size)
+    finally:
+        Group.objects.create(name=f"after {number}, {websocket.close_code}")
+
+
+@websocket
+def leave(request: Any, websocket: Any) -> None:
+    sys.exit("of the view")
 
 
 @websocket
@@ -149,8 +166,10 @@ urlpatterns = [
     path("echo/", echo),
     path("fail/<when>/", fail),
     path("farewell/", farewell),
+    path("flood/<int:size>/", flood),
     path("inside/", inside),
     path("lasting/", lasting),
+    path("leave/", leave),
     path("lengths/", lengths),
     path("negotiate/", negotiate),
     path("ping/", ping),
