@@ -11,7 +11,7 @@ from unittest.mock import patch
 from django.contrib.auth.models import Group, User
 from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
 
-from tests.suite.cases_views import NoNonsense, errors_of
+from tests.suite.cases_views import NoNonsense
 from ws4redis.exceptions import BusError
 from ws4redis.publisher import RedisPublisher
 from ws4redis.redis_client import get_client
@@ -251,7 +251,7 @@ class BasesTest(SimpleTestCase):
             (type("Base", (SimpleTestCase,), {}), WebSocketTestMixin),
             (WebSocketTestMixin, unittest.TestCase),
         ):
-            with self.assertRaisesRegex(TypeError, "class Case.WebSocketTestMixin, TestCase"):
+            with self.assertRaisesRegex(TypeError, r"class Case\(WebSocketTestMixin, TestCase\)"):
                 type("Case", bases, {})
         mixin = type("Mixin", (WebSocketTestMixin,), {})
         type("Case", (mixin, TestCase), {})

@@ -285,41 +285,38 @@ class LeftOpenTest(NoNonsense, TestCase):
         self.assertFalse(Group.objects.exists())
 
 
-def leaving(base: type[TransactionTestCase]) -> type[TransactionTestCase]:
-    """Return a case whose tests leave views behind that wait in transactions."""
+class Leaving(WebSocketTestMixin):
+    """Tests that leave views behind, which wait in transactions."""
 
-    class Case(WebSocketTestMixin, base):  # type: ignore[misc, valid-type]
-        def setUp(self) -> None:
-            super().setUp()
-            User.objects.create_user("john")
+    def setUp(self) -> None:
+        super().setUp()
+        User.objects.create_user("john")
 
-        def open(self, *depths: int) -> None:
-            for depth in depths:
-                self.assertEqual(self.client.connect(f"/depths/{depth}/").receive(), "in")
+    def open(self, *depths: int) -> None:
+        for depth in depths:
+            self.assertEqual(self.client.connect(f"/depths/{depth}/").receive(), "in")
 
-        def one(self) -> None:
-            self.open(1)
+    def one(self) -> None:
+        self.open(1)
 
-        def nested(self) -> None:
-            self.open(3)
+    def nested(self) -> None:
+        self.open(3)
 
-        def several(self) -> None:
-            self.open(2, 1)
+    def several(self) -> None:
+        self.open(2, 1)
 
-        def inside(self) -> None:
-            with transaction.atomic():
-                self.open(2)
+    def inside(self) -> None:
+        with transaction.atomic():
+            self.open(2)
 
-        def fails(self) -> None:
+    def fails(self) -> None:
+        self.open(2)
+        self.fail("as it should")
+
+    def fails_inside(self) -> None:
+        with transaction.atomic():
             self.open(2)
             self.fail("as it should")
-
-        def fails_inside(self) -> None:
-            with transaction.atomic():
-                self.open(2)
-                self.fail("as it should")
-
-    return Case
 
 
 @SUITE
@@ -330,7 +327,7 @@ class LeftInTransactionTest(NoNonsense, TransactionTestCase):
             for name in names:
                 with self.subTest(base=base.__name__, name=name):
                     failures = ["AssertionError: as it should"] if "fails" in name else []
-                    said = errors_of(leaving(base), name)
+                    said = errors_of(type("Case", (Leaving, base), {}), name)
                     self.assertEqual(re.findall("^[A-Za-z.]*Error.*", said, re.M), failures)
                     self.assertFalse(connection.in_atomic_block)
                     self.assertFalse(User.objects.exists() or Group.objects.exists())

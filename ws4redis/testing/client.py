@@ -191,8 +191,9 @@ class TestSocket:
             TypeError: It is neither.
         """
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
-            kind = type(data).__name__
-            raise TypeError(f"A message must be str or bytes, got {kind}: use send_json() for it.")
+            raise TypeError(
+                f"A message must be str or bytes, got {type(data).__name__}: see send_json()."
+            )
         if self.closed:
             raise AssertionError(f"Nothing can be sent: {self._ending()}.")
         opcode = Opcode.TEXT if isinstance(data, str) else Opcode.BINARY

@@ -56,7 +56,8 @@ class Wires:
         """End all connections, without a word; yield after each one."""
         # Transactions of views that wait in them end as they have to: the newest first.
         for end in reversed(tuple(self._ends.values())):
-            yield end.client.end()
+            end.client.end()
+            yield
 
     @property
     def is_busy(self) -> bool:
