@@ -9,36 +9,15 @@ from select import select
 from threading import Event
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.http import Http404
 from django.urls import path
 
+from tests.suite import example_urls
 from ws4redis.publisher import RedisPublisher
 from ws4redis.views import websocket
-from ws4redis.views.samples import chat, echo, ping
-
-
-@login_required
-@websocket
-def rooms(request: Any, websocket: Any) -> None:
-    """Create groups, and tell how many there are."""
-    for name in websocket:
-        Group.objects.create(name=name)
-        websocket.send_json({"by": request.user.username, "count": Group.objects.count()})
-
-
-@websocket
-def clock(request: Any, websocket: Any) -> None:
-    """Say something every minute."""
-    minutes = 0
-    while not websocket.closed:
-        try:
-            websocket.receive(timeout=60)
-        except TimeoutError:
-            minutes += 1
-            websocket.send(f"{minutes} min")
+from ws4redis.views.samples import echo, ping
 
 
 @websocket
@@ -158,9 +137,8 @@ def selecting(request: Any, websocket: Any) -> None:
 
 
 urlpatterns = [
+    *example_urls.urlpatterns,
     path("announce/", announce),
-    path("chat/", chat),
-    path("clock/", clock),
     path("deny/", deny),
     path("depths/<int:depth>/", depths),
     path("echo/", echo),
@@ -174,7 +152,6 @@ urlpatterns = [
     path("negotiate/", negotiate),
     path("ping/", ping),
     path("poll/", poll),
-    path("rooms/", rooms),
     path("selecting/", selecting),
     path("undo/", undo),
 ]
