@@ -188,6 +188,7 @@ class ViewTest(NoNonsense, TestCase):
         for path, said in (
             ("/deny/", "/deny/ was refused with 404 Not Found"),
             ("/rooms/", "/rooms/ was refused with 403 Forbidden: Websockets follow no redirect"),
+            ("/members/", "/members/ was refused with 403 Forbidden: For members."),
         ):
             with self.assertRaisesRegex(HandshakeRefused, f"^{said}") as refused:
                 self.client.connect(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.urls import path
 
 from tests.suite import example_urls
@@ -68,6 +68,11 @@ def undo(request: Any, websocket: Any) -> None:
 @websocket
 def deny(request: Any, websocket: Any) -> None:
     raise Http404("no such room")
+
+
+@websocket
+def members(request: Any, websocket: Any) -> HttpResponse:
+    return HttpResponse("For members.", status=403)
 
 
 @websocket
@@ -149,6 +154,7 @@ urlpatterns = [
     path("lasting/", lasting),
     path("leave/", leave),
     path("lengths/", lengths),
+    path("members/", members),
     path("negotiate/", negotiate),
     path("ping/", ping),
     path("poll/", poll),

@@ -32,9 +32,10 @@ class HandshakeRefused(AssertionError):
 
     def __init__(self, path: str, response: HttpResponse) -> None:
         said = f"{response.status_code} {response.reason_phrase}"
-        # A page would begin with what says nothing.
-        if response["Content-Type"].startswith("text/plain"):
-            said += f": {response.content[:_SHOWN].decode(errors='replace').strip()}"
+        text = response.content[:_SHOWN].decode(errors="replace").strip()
+        # A page begins with what says nothing.
+        if text and not text.startswith("<"):
+            said += f": {text}"
         super().__init__(f"{path} was refused with {said}")
         self.response = response
 
