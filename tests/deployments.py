@@ -176,6 +176,8 @@ def _uwsgi_with_django(name: str, binary: str = PYUWSGI) -> Callable[[Site], lis
         changes = {":8000": site.public}
         if name == "standalone":
             changes[f"{SITE}/reload"] = str(site.write("reload", ""))
+        if name == "http-socket":
+            changes["module = wsgi"] = "module = wsgi_old"
         return [_uwsgi(site, name, changes, binary)]
 
     return make

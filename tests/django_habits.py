@@ -12,7 +12,7 @@ from django.conf.urls.i18n import i18n_patterns
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import translation
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_page, never_cache
@@ -22,6 +22,7 @@ from django.views.decorators.http import condition, require_GET, require_POST
 
 from ws4redis.views import WebSocketView, websocket, websocket_loop
 from ws4redis.views.samples import echo
+from ws4redis.views.urls import websocket_reverse
 
 
 def undecorated(request: Any) -> None:
@@ -89,6 +90,23 @@ def language(request: Any, websocket: Any) -> None:
     websocket.send(str(translation.get_language()))
 
 
+@websocket
+def place(request: Any, websocket: Any, name: str) -> None:
+    websocket.send_json([name, request.path])
+
+
+@websocket
+def known(request: Any, websocket: Any) -> None:
+    """Tell what is known of the request."""
+    websocket.send_json({name: type(value).__name__ for name, value in request.META.items()})
+
+
+@websocket
+def names(request: Any, websocket: Any) -> None:
+    """Tell where a page is, and a websocket."""
+    websocket.send_json([reverse("page"), websocket_reverse("names", request)])
+
+
 @never_cache
 @websocket_loop
 def loop(request: Any, websocket: Any) -> None:
@@ -114,6 +132,9 @@ urlpatterns = [
     path("groups/", add_groups),
     path("remember/<what>/", remember),
     path("look-first/", look_first),
+    path("räume/<name>/", place),
+    path("known/", known),
+    path("names/", names, name="names"),
     path("close/<int:code>/", close),
     path("close-elsewhere/", close_elsewhere),
     path("redirect/", redirect),
@@ -125,6 +146,7 @@ urlpatterns = [
     path("zipped/", gzip_page(echo)),
     path("condition/", condition(etag_func=lambda request: "as-ever")(echo)),
     path("loop/", loop),
+    path("room/", undecorated),
     path("room/<int:room>/", LoggedIn.as_view()),
     path("uncached/", Uncached.as_view()),
     path("ws/view/", echo),
@@ -132,13 +154,18 @@ urlpatterns = [
 ]
 
 
+OTHER_PAGES = (path("elsewhere/", undecorated, name="page"),)
+
+
 class TellingMiddleware:
-    """Tells what views have answered; fails before or after them, as the query says."""
+    """Tells what views have answered; has other pages, or fails, as the query says."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "other-pages" in request.GET:
+            vars(request)["urlconf"] = OTHER_PAGES
         if "before" in request.GET:
             raise RuntimeError("secret")
         response = self._get_response(request)

@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.core.signals import got_request_exception, request_finished, request_started
 from django.db import connection, connections
-from django.http import JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.urls import path
 
 from ws4redis.exceptions import ConnectionClosed
@@ -239,6 +239,15 @@ def halves(request: Any, websocket: Any) -> None:
 
 
 @websocket
+def handshake(request: Any, websocket: Any, what: str) -> Any:
+    """Answer what is not for views to answer."""
+    if what == "switching":
+        return HttpResponse(status=101)
+    websocket.accept(headers={"sec-WebSocket-Accept": "x"})
+    return None
+
+
+@websocket
 def reasonless(request: Any, websocket: Any) -> None:
     """Give no reason."""
     websocket.accept()
@@ -315,6 +324,7 @@ urlpatterns = [
     path("wrong/<str:what>/", wrong),
     path("waiting/", waiting),
     path("halves/", halves),
+    path("handshake/<str:what>/", handshake),
     path("afterwards/", afterwards),
     path("asking/", asking),
     path("locked/", locked),

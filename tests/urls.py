@@ -45,8 +45,9 @@ def history(request: HttpRequest, facility: str) -> HttpResponse:
 
 
 urlpatterns = [
-    path("", page),
+    path("", page, name="page"),
     path("address", address),
     path("publish/<facility>", publish),
+    path("room/", page),
     path("history/<path:facility>", history),
 ]

@@ -113,6 +113,8 @@ urlpatterns = [
     path("repeat/<int:times>/", repeat, name="repeat"),
     path("negotiate/", negotiate),
     path("nothing/", nothing),
+    # A page has this address, too.
+    path("address", echo),
     path("where/", where),
     re_path(r"^fail/(?P<how>[\w-]+)/$", fail),
     path("inner/", include(([path("echo/", echo, name="echo")], "inner"))),

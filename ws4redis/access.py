@@ -76,8 +76,7 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     Raises:
         HandshakeError: The request is refused.
     """
-    # Django would read the address by the charset that a client names for a body there is not.
-    request = WSGIRequest({**environ, "CONTENT_TYPE": ""})
+    request = request_of(environ)
     check_origin(request, settings)
     try:
         since = _since(request, settings)
@@ -102,6 +101,13 @@ def authorize(environ: dict[str, Any], settings: Settings, subscriber: RedisSubs
     elsewhere = NOWHERE if "from" in request.GET else None
     login = request.META.get(LOGIN)
     return Grant(subscriber, flags, identity, refused, since, elsewhere, login)
+
+
+def request_of(environ: dict[str, Any]) -> WSGIRequest:
+    """Return what Django makes of a request."""
+    # It would read the address by the charset that a client names for a body there is not, and it
+    # writes into what it gets, so that another one would decode the path once more.
+    return WSGIRequest({**environ, "CONTENT_TYPE": ""})
 
 
 def _since(request: WSGIRequest, settings: Settings) -> dict[str, Position]:
@@ -205,7 +211,7 @@ def is_allowed_host(hostname: str, hosts: Sequence[str]) -> bool:
 
 def hostname(environ: dict[str, Any]) -> str:
     """Return the host that a request was sent to, without its port; empty if it is none."""
-    domain, _ = split_domain_port(_host(WSGIRequest({**environ, "CONTENT_TYPE": ""})))
+    domain, _ = split_domain_port(_host(request_of(environ)))
     return domain.strip("[]")
 
 

@@ -1,7 +1,7 @@
 """System checks: what is wrong with the settings, and what will not work as one might expect.
 
-* ``ws4redis.E001`` – a setting that does not exist; ``E002`` to ``E046`` – a wrong value, one id
-  for each setting (see the reference of settings).
+* ``ws4redis.E001`` – a ``WS4REDIS_`` setting that does not exist; ``E002`` to ``E046`` – a wrong
+  value, one id for each setting (see the reference of settings).
 * ``ws4redis.E047`` – ``WEBSOCKET_URLCONF`` can't be imported, or has no ``urlpatterns``. What
   Django's own checks say of URLs, they say of its ``urlpatterns``, too.
 * ``ws4redis.E048`` – ``WS4REDIS_TOKEN_AUTH`` names the method of Django REST framework, whose app

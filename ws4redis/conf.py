@@ -1,6 +1,7 @@
 """All settings in one typed object; the only module that reads ``django.conf.settings``.
 
 A field ``name`` is the Django setting ``WS4REDIS_NAME``, or ``WEBSOCKET_NAME`` if it begins so.
+Whatever else begins with ``WEBSOCKET_`` is the site's own.
 Every field carries the id of the system check that names a wrong value.
 """
 
@@ -473,10 +474,11 @@ def find_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def read_values() -> dict[str, Any]:
     """Return what Django's settings say of ws4redis, unchecked, by Django's names."""
+    known = {django_name(item) for item in all_fields()}
     return {
         name: getattr(django_settings, name)
         for name in dir(django_settings)
-        if name.startswith((PREFIX, OLD_PREFIX))
+        if name in known or name.startswith(PREFIX)
     }
 
 

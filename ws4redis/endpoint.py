@@ -21,6 +21,15 @@ from django.db import close_old_connections
 from ws4redis import access, flood
 from ws4redis.answers import OPENED, REFUSED_HEADER, logged, refusal, refuse
 from ws4redis.conf import Settings, load_callable
+from ws4redis.entrance import (
+    FindRunner,
+    Opening,
+    approach,
+    compression,
+    extension_header,
+    kept,
+    take,
+)
 from ws4redis.exceptions import HandshakeError, HookTimeout
 from ws4redis.hooks import HookedWebsocket, HookPublisher, OwnSource, has_own_source, overrides
 from ws4redis.loop.admission import Place
@@ -33,10 +42,10 @@ from ws4redis.posting import read_body
 from ws4redis.proxies import client_address
 from ws4redis.redis_store import RedisMessage
 from ws4redis.subscriber import RedisSubscriber, SharedPubSub
-from ws4redis.transports import Environ, Headers, StartResponse, Transport, find
+from ws4redis.transports import Environ, Headers, StartResponse
 from ws4redis.wire import handshake as wire
 from ws4redis.wire import sse, v1
-from ws4redis.wire.deflate import Agreement, agree
+from ws4redis.wire.deflate import Agreement
 from ws4redis.wire.outgoing import Form, get_encoding
 
 logger = flood.clients.guard(logging.getLogger(__name__))
@@ -59,19 +68,6 @@ class LoopClient:
     def pubsub(self, **_: Any) -> SharedPubSub:
         """Return an object that collects the channels to follow."""
         return SharedPubSub()
-
-
-@dataclass(frozen=True, slots=True)
-class _Opening:
-    """A handshake that may be accepted."""
-
-    environ: Environ
-    settings: Settings
-    handshake: wire.Handshake | None
-    """None for a stream of events."""
-    transport: Transport
-    runner: Runner
-    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +118,7 @@ class Endpoint:
         self,
         settings: Callable[[], Settings],
         client: Callable[[], Any],
-        runner: Callable[[Transport], Runner],
+        runner: FindRunner,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
@@ -157,13 +153,13 @@ class Endpoint:
         if is_stream:
             _check_fetch(environ)
         handshake = None if is_stream else wire.check(wire.Request.from_environ(environ))
-        transport, runner = self._find(environ, start_response)
+        transport, runner = approach(environ, start_response, self._runner)
         if is_stream and environ["REQUEST_METHOD"] == "HEAD":
             grant = self._authorize(environ, settings, runner)
             start_response(OK, [*_STREAM_HEADERS, *_refused_header(grant)])
             return False
         place = runner.call(runner.enter, client)
-        opening = _Opening(environ, settings, handshake, transport, runner, place)
+        opening = Opening(environ, settings, handshake, transport, runner, place)
         try:
             ready = self._shake_hands(opening)
             runner.call(_adopt, opening, ready)
@@ -180,7 +176,7 @@ class Endpoint:
         """Publish what is posted."""
         _check_address(environ, settings)
         _check_facility(environ, settings, self._metrics)
-        _, runner = self._find(environ, start_response)
+        _, runner = approach(environ, start_response, self._runner)
         body = read_body(environ, settings.max_message_size)
         # Whatever asks for it once more, such as a hook.
         again = {**environ, "wsgi.input": io.BytesIO(body)}
@@ -205,13 +201,6 @@ class Endpoint:
             self._metrics.event("hooks.failed")
             logger.exception("%s.release failed", own.__qualname__)
 
-    def _find(self, environ: Environ, start_response: StartResponse) -> tuple[Transport, Runner]:
-        transport = find(environ, start_response)
-        runner = self._runner(transport)
-        if runner.is_draining:
-            raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
-        return transport, runner
-
     def _authorize(
         self, environ: Environ, settings: Settings, runner: Runner, held: int = 0
     ) -> access.Grant:
@@ -222,7 +211,7 @@ class Endpoint:
         _check_channels(grant, settings, self._metrics, held)
         return grant
 
-    def _shake_hands(self, opening: _Opening) -> _Ready:
+    def _shake_hands(self, opening: Opening) -> _Ready:
         """Do all that can refuse, and send the answer at last."""
         settings, runner = opening.settings, opening.runner
         grant = self._authorize(opening.environ, settings, runner)
@@ -231,7 +220,7 @@ class Endpoint:
         facility = _join(runner, grant, _membership(opening.environ, settings, grant, terms))
         try:
             source = _first_words(runner, settings, facility, grant.subscriber)
-            sock, early = _take(opening.transport, terms)
+            sock, early = take(opening.transport, terms.status, terms.headers)
         except BaseException:
             runner.call(facility.leave)
             raise
@@ -239,13 +228,13 @@ class Endpoint:
         return _Ready(terms, facility, handler, source, sock, early)
 
     def _handler(
-        self, opening: _Opening, grant: access.Grant, facility: Facility, terms: _Terms
+        self, opening: Opening, grant: access.Grant, facility: Facility, terms: _Terms
     ) -> Handler:
         if terms.form is not Form.V1:
             return facility
         runner = opening.runner
         # A token of the address is gone by then, and a ticket was good once.
-        environ = _kept(opening.environ) | {access.LOGIN: grant.login}
+        environ = kept(opening.environ) | {access.LOGIN: grant.login}
         visitor = _Visitor(environ, opening.place, opening.settings, runner, terms)
         subscribe = partial(self._subscribe, visitor)
         return Multiplex(facility, subscribe, runner.options.heartbeat)
@@ -286,7 +275,7 @@ class Endpoint:
         return own(client if has_own_source(own) else LoopClient(client))
 
 
-def _adopt(opening: _Opening, ready: _Ready) -> None:
+def _adopt(opening: Opening, ready: _Ready) -> None:
     """Open the websocket, or leave nothing of it; runs on the hub."""
     runner, sock, place = opening.runner, ready.sock, opening.place
     try:
@@ -325,7 +314,7 @@ def _check_fetch(environ: Environ) -> None:
         raise HandshakeError(403, "There are no streams under this name.", detail=detail)
 
 
-def _terms(opening: _Opening, grant: access.Grant) -> _Terms:
+def _terms(opening: Opening, grant: access.Grant) -> _Terms:
     if opening.handshake is None:
         headers = [*sse.HEADERS, *_shared_with(opening.environ), *_refused_header(grant)]
         return _Terms(OK, wire.checked(headers), Form.EVENT)
@@ -397,18 +386,6 @@ def _check_channels(
         raise HandshakeError(403, f"At most {settings.max_channels} channels are possible.")
 
 
-def compression(handshake: wire.Handshake, settings: Settings) -> Agreement | None:
-    """Return what is agreed with the client about compression; None for none."""
-    if settings.compression_threshold is None:
-        return None
-    return agree(handshake.extensions, settings.compression_threshold)
-
-
-def extension_header(agreement: Agreement | None) -> list[tuple[str, str]]:
-    """Return the header that tells the client what is agreed."""
-    return [("Sec-WebSocket-Extensions", agreement.header)] if agreement is not None else []
-
-
 def _join(runner: Runner, grant: access.Grant, membership: Membership) -> Facility:
     """Join the granted channels; a site's own subscriber may take the client's messages."""
     subscriber = grant.subscriber
@@ -430,12 +407,6 @@ def _first_words(
         send = partial(subscriber.send_persited_messages, HookedWebsocket(facility, runner))
         runner.offload(framed, send, timeout=settings.hook_timeout)
     return OwnSource(subscriber, facility, runner) if has_own_source(own) else None
-
-
-def _kept(environ: Environ) -> Environ:
-    """Return what of a request says who comes, without what belongs to its server."""
-    texts = {name: value for name, value in environ.items() if isinstance(value, str)}
-    return {**texts, "wsgi.input": io.BytesIO()}
 
 
 def _asking(visitor: _Visitor, command: v1.Subscribe) -> Environ:
@@ -474,13 +445,6 @@ def _membership(
             terms.form,
         ),
     )
-
-
-def _take(transport: Transport, terms: _Terms) -> tuple[socket.socket, bytes]:
-    try:
-        return transport.take(terms.status, terms.headers)
-    except OSError as error:
-        raise HandshakeError(400, "The client went away.") from error
 
 
 def framed(function: Callable[[], Any]) -> Any:

@@ -26,7 +26,7 @@ from ws4redis.metrics import Metrics
 from ws4redis.reauthorize import judge
 from ws4redis.redis_client import get_client
 from ws4redis.transports import Server, WSGIApplication, uwsgi
-from ws4redis.views.endpoint import ViewEndpoint, is_view
+from ws4redis.views.endpoint import ViewEndpoint, asks_for_view
 from ws4redis.views.running import Views
 
 logger = logging.getLogger(__name__)
@@ -59,8 +59,8 @@ def get_websocket_application(views: Views | None = None) -> WSGIApplication:
     own = ViewEndpoint(get_settings, get_runner, metrics, views)
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
-        endpoint = facilities if _is_facility(environ) else own
-        return endpoint(environ, start_response)
+        is_facility = _is_below(environ) and not _asks_for_view(environ)
+        return (facilities if is_facility else own)(environ, start_response)
 
     return application
 
@@ -83,23 +83,20 @@ def get_application(
     websocket = get_websocket_application(views)
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
-        is_websocket = _is_facility(environ) or _wants_view(environ)
+        is_websocket = _is_below(environ) or _asks_for_view(environ)
         return (websocket if is_websocket else ordinary)(environ, start_response)
 
     return application
 
 
-def _is_facility(environ: dict[str, Any]) -> bool:
-    path = environ.get("PATH_INFO", "")
-    return path.startswith(get_settings().websocket_url) and not _wants_view(environ)
+def _is_below(environ: dict[str, Any]) -> bool:
+    """Return whether an address lies where facilities do."""
+    path: str = environ.get("PATH_INFO", "")
+    return path.startswith(get_settings().websocket_url)
 
 
-def _wants_view(environ: dict[str, Any]) -> bool:
-    """Return whether a request asks for a view's websocket; its page may have the same path."""
-    urlconf = get_settings().websocket_urlconf
-    if urlconf is None or environ.get("HTTP_UPGRADE", "").lower() != "websocket":
-        return False
-    return is_view(environ.get("PATH_INFO", ""), urlconf)
+def _asks_for_view(environ: dict[str, Any]) -> bool:
+    return asks_for_view(environ, get_settings().websocket_urlconf)
 
 
 def _set_up() -> None:

@@ -302,6 +302,34 @@ def test_whoever_uses_the_websocket_first_opens_it(server: Server, open_websocke
         assert sorted(came) == ["hello", "tick 0", "tick 1", "tick 2"]
 
 
+def test_without_redis_who_subscribes_is_refused_and_who_publishes_is_closed(
+    kind: str, tmp_path: Path, own_redis: RedisServer, users: Any, open_websocket: Any
+) -> None:
+    settings = {**SETTINGS, "WS4REDIS_REDIS_TIMEOUT": 0.5}
+    with serving(kind, tmp_path, own_redis.url, **settings) as server:
+        websocket = open_websocket(address(server, "/halves/"))
+        websocket.send("1")
+        websocket.send("[2]")
+        # A number is no message, which is the view's fault.
+        assert code(websocket) == 1011
+        websocket = open_websocket(address(server, "/halves/"))
+        websocket.send("[1]")
+        assert receive(websocket) == "[1]"
+        tracebacks = server.log.count("Traceback")
+        own_redis.stop()
+        websocket.send("[2]")
+        assert code(websocket) == 1013
+        assert _status(open_websocket, address(server, "/halves/")) == 503
+        wait_for(lambda: server.log.count("can't do without Redis") == 2)
+        assert server.log.count("Traceback") == tracebacks
+
+
+def test_the_handshake_is_not_for_views_to_answer(server: Server, open_websocket: Any) -> None:
+    for what in ("switching", "header"):
+        assert _status(open_websocket, address(server, f"/handshake/{what}/")) == 500
+    assert "The handshake has its own header 'sec-WebSocket-Accept'." in server.log
+
+
 def test_a_view_goes_on_when_its_client_leaves_while_it_subscribes(
     kind: str, tmp_path: Path, own_redis: RedisServer, users: Any, redis_client: Any
 ) -> None:

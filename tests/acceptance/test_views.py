@@ -11,6 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
+from tests.raw import RawClient
 from tests.servers import RedisServer, Server, serving
 from tests.waiting import PATIENCE, wait_for
 
@@ -19,6 +20,7 @@ KINDS = (
     *("uwsgi-router", "uwsgi-threads"),
     *("gunicorn-gevent", "gunicorn-gthread", "gunicorn-sync"),
 )
+WITHOUT_PAGES = ("serve", "serve-patched")
 VIEWS = {"WEBSOCKET_URLCONF": "tests.websocket_urls"}
 
 
@@ -151,15 +153,23 @@ def _reaches(one: ClientConnection, two: ClientConnection) -> bool:
         return False
 
 
-def test_facilities_and_pages_are_served_beside_views(view: Any, server: Server) -> None:
-    from tests.raw import RawClient
-
+def test_facilities_are_served_beside_views(view: Any) -> None:
     facility = view("/ws/beside?subscribe-broadcast&publish-broadcast&echo")
     facility.send("me")
     assert receive(facility) == "me"
-    plain = RawClient.ask(server, "/echo/", {"Upgrade": None, "Connection": "close"})
-    # Where Django answers beside it, a page may have the same path.
-    assert plain.startswith(("HTTP/1.1 404", "HTTP/1.1 400", "HTTP/1.1 426")), plain
+
+
+def test_a_view_may_have_the_address_of_a_page(view: Any, server: Server) -> None:
+    websocket = view("/address")
+    websocket.send("view")
+    assert receive(websocket) == "view"
+    plain: dict[str, str | None] = {"Upgrade": None, "Connection": "close"}
+    page = RawClient.ask(server, "/address", plain)
+    if server.kind in WITHOUT_PAGES:
+        assert page.startswith("HTTP/1.1 400"), page
+    else:
+        assert page.startswith("HTTP/1.1 200"), page
+        assert f"ws://{server.host}/ws/" in page
 
 
 def test_a_stop_closes_websockets_and_ends_views(

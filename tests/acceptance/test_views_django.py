@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import Group
@@ -14,7 +15,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from websockets.sync.client import ClientConnection
 
-from tests.acceptance.test_views import address, code, receive, refusal
+from tests.acceptance.test_views import WITHOUT_PAGES, address, code, receive, refusal
+from tests.raw import RawClient
 from tests.servers import RedisServer, Server, serving
 from tests.waiting import wait_for
 
@@ -30,6 +32,7 @@ HABITS = {
     "WEBSOCKET_URLCONF": "tests.django_habits",
     "MIDDLEWARE": MIDDLEWARE,
     "LANGUAGES": [["en", "English"], ["de", "Deutsch"]],
+    "LOGIN_URL": "page",
     "SESSION_SAVE_EVERY_REQUEST": True,
 }
 
@@ -161,6 +164,116 @@ def test_another_thread_closes_a_websocket_that_waits(view: Any) -> None:
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_addresses_by_language(view: Any, language: str) -> None:
     assert receive(view(f"/{language}/language/")) == language
+
+
+@pytest.mark.parametrize("name", ["küche", "日本", "a b"])
+def test_addresses_in_any_script(view: Any, name: str) -> None:
+    path = f"/räume/{name}/"
+    assert json.loads(receive(view(quote(path)))) == [name, path]
+
+
+@pytest.mark.parametrize(("query", "page"), [("", "/"), ("?other-pages", "/elsewhere/")])
+def test_names_in_a_view_are_those_of_pages(
+    view: Any, server: Server, query: str, page: str
+) -> None:
+    names = json.loads(receive(view(f"/names/{query}")))
+    assert names == [page, address(server, "/names/")]
+
+
+def test_a_content_type_that_a_client_makes_up_harms_nobody(view: Any) -> None:
+    strange = {"Content-Type": "text/plain; a*=foo'en'%41"}
+    assert receive(view("/undecorated/", headers=strange)) == "undecorated"
+
+
+REDIRECTED = "Websockets follow no redirect"
+
+
+@pytest.mark.parametrize(("path", "of_pages"), [("/names", "404"), ("/room", "301")])
+def test_an_address_without_its_slash_is_that_of_no_view(
+    server: Server, path: str, of_pages: str
+) -> None:
+    answer = RawClient.ask(server, path, {})
+    is_view = server.kind in WITHOUT_PAGES
+    assert answer.split()[1] == ("403" if is_view else of_pages)
+    assert (REDIRECTED in answer) == is_view
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_redirect_to_https_is_a_refusal(
+    kind: str, tmp_path: Path, redis_server: RedisServer, users: Any
+) -> None:
+    secure = ["django.middleware.security.SecurityMiddleware", *MIDDLEWARE]
+    settings = {**HABITS, "MIDDLEWARE": secure, "SECURE_SSL_REDIRECT": True}
+    with serving(kind, tmp_path, redis_server.url, **settings) as server:
+        answer = RawClient.ask(server, "/undecorated/", {})
+    assert answer.split()[1] == "403"
+    assert REDIRECTED in answer
+
+
+def test_nothing_of_the_server_is_kept_for_as_long_as_a_view_lasts(view: Any) -> None:
+    known = json.loads(receive(view("/known/")))
+    assert known["HTTP_HOST"] == known["REMOTE_ADDR"] == "str"
+    assert {name for name, kind in known.items() if kind != "str"} == {"wsgi.input"}
+
+
+CONSOLE = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"]},
+}
+LOGS: dict[str, dict[str, Any]] = {
+    "no logging": {},
+    "console": {"LOGGING": CONSOLE},
+    "propagate": {"DEBUG_PROPAGATE_EXCEPTIONS": True},
+    "propagate to the console": {"DEBUG_PROPAGATE_EXCEPTIONS": True, "LOGGING": CONSOLE},
+}
+
+
+@pytest.mark.parametrize("kind", ["serve", "runserver"])
+@pytest.mark.parametrize("log", LOGS)
+def test_what_fails_is_logged_once_with_its_traceback(
+    kind: str,
+    log: str,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    users: Any,
+    open_websocket: Any,
+) -> None:
+    settings = {**HABITS, "WEBSOCKET_URLCONF": "tests.websocket_urls", **LOGS[log]}
+    with serving(kind, tmp_path, redis_server.url, **settings) as server:
+
+        def view(path: str) -> ClientConnection:
+            websocket: ClientConnection = open_websocket(address(server, path))
+            return websocket
+
+        assert refusal(view, "/fail/before-error/").status_code == 500
+        assert refusal(view, "/nothing/?before").status_code == 500
+        websocket = view("/fail/after-error/")
+        websocket.send("go on")
+        assert code(websocket) == 1011
+    told = re.findall(r"^ *(\w+Error): secret", server.log, re.MULTILINE)
+    assert told == ["ValueError", "RuntimeError", "ValueError"]
+
+
+def test_what_fails_is_mailed_as_that_of_a_page(
+    tmp_path: Path, redis_server: RedisServer, users: Any, open_websocket: Any
+) -> None:
+    mails = tmp_path / "mails"
+    settings = {
+        "WEBSOCKET_URLCONF": "tests.websocket_urls",
+        "ADMINS": [["john", "john@example.com"]],
+        "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+        "EMAIL_FILE_PATH": str(mails),
+    }
+    with serving("serve", tmp_path, redis_server.url, **settings) as server:
+        websocket = open_websocket(address(server, "/fail/after-error/"))
+        websocket.send("go on")
+        assert code(websocket) == 1011
+        wait_for(lambda: mails.exists() and len(list(mails.iterdir())) == 1)
+        (mail,) = mails.iterdir()
+        wait_for(lambda: "Exception Value: secret" in mail.read_text())
+        assert "Request URL: http" in mail.read_text()
 
 
 def test_a_client_of_a_view_gets_no_heartbeats(

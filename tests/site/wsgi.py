@@ -1,27 +1,11 @@
-"""The documented starter module for both loops in one server, under its other class name."""
+"""The documented module for both loops in one server."""
 
 from __future__ import annotations
 
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-from django.conf import settings
-from django.core.wsgi import get_wsgi_application
 
-from ws4redis.uwsgi_runserver import uWSGIWebsocketServer
+from ws4redis.wsgi import get_application
 
-_django_app = get_wsgi_application()
-_websocket_app = uWSGIWebsocketServer()
-
-
-def application(environ, start_response):  # type: ignore[no-untyped-def]
-    if environ.get("PATH_INFO").startswith(settings.WEBSOCKET_URL):
-        return _websocket_app(environ, start_response)
-    return _django_app(environ, start_response)
-
-
-if getattr(settings, "WEBSOCKET_URLCONF", None):
-    # Views lie anywhere.
-    from ws4redis.wsgi import get_application
-
-    application = get_application(_django_app)
+application = get_application()

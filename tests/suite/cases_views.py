@@ -141,6 +141,8 @@ class ViewTest(NoNonsense, TestCase):
             for path in ("/chat/", "/announce/", "/ws/chat?subscribe-broadcast"):
                 with self.assertRaisesRegex(BusError, r"ws4redis\[testing\]"):
                     self.client.connect(path).send("x")
+            quiet = WebSocketClient(raise_request_exception=False)
+            quiet.connect("/chat/").assert_closed(1013)
             with self.captureOnCommitCallbacks(execute=True):
                 self.client.force_login(User.objects.create_user("john"))
                 self.client.logout()

@@ -11,6 +11,7 @@ from django.test import override_settings
 from django.urls import clear_url_caches, path
 
 from ws4redis.checks import check_deployment, check_project, check_settings
+from ws4redis.conf import get_settings
 from ws4redis.views.samples import echo
 
 
@@ -27,6 +28,12 @@ def test_a_misspelt_setting_is_named_with_what_was_meant() -> None:
         (message,) = check_settings()
     assert message.id == "ws4redis.E001"
     assert message.hint == "Did you mean WS4REDIS_EXPIRE?"
+
+
+def test_what_others_call_a_websocket_setting_is_theirs() -> None:
+    with override_settings(WEBSOCKET_TIMEOUT=5, WEBSOCKET_ACCEPT_ALL=True):
+        assert check_settings() == []
+        assert get_settings().websocket_url == "/ws/"
 
 
 def test_an_old_name_is_named_with_the_new_one() -> None:

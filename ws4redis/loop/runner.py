@@ -204,10 +204,18 @@ class Runner:
         Raises:
             BusError: Redis is away, or refuses.
         """
-        self.bus.wait_connected(self.options.redis_timeout)
+        self.reach_redis()
         for channel in channels:
             self.dispatcher.join(channel, receiver)
         self._start_all(dict.fromkeys(channels), lambda channel, start: None)
+
+    def reach_redis(self) -> None:
+        """Wait for the link to Redis, if it is not there; runs on the hub.
+
+        Raises:
+            BusError: Redis is away.
+        """
+        self.bus.wait_connected(self.options.redis_timeout)
 
     def wait_flushed(self, connection: Connection, then: Callable[[], object]) -> None:
         """Let others run, and wait until a client has taken what it was sent; runs on the hub.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ws4redis.conf import Settings, get_settings
-from ws4redis.endpoint import Endpoint, compression, extension_header
+from ws4redis.endpoint import Endpoint
+from ws4redis.entrance import compression, extension_header
 from ws4redis.loop.connection import Connection
 from ws4redis.redis_client import get_client
 from ws4redis.transports import Environ, StartResponse, WSGIApplication, find

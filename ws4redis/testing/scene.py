@@ -25,7 +25,7 @@ from greenlet import getcurrent, greenlet
 from ws4redis.answers import refusal
 from ws4redis.conf import Settings, get_settings
 from ws4redis.endpoint import Endpoint
-from ws4redis.exceptions import BusError, ConnectionClosed
+from ws4redis.exceptions import BusError, ConnectionClosed, HandshakeError
 from ws4redis.loop.admission import Identity
 from ws4redis.loop.connection import Connection, Phase
 from ws4redis.loop.dispatcher import Dispatcher
@@ -42,7 +42,8 @@ from ws4redis.reauthorize import judge
 from ws4redis.testing.ends import ClientEnd, ServerEnd, Wires
 from ws4redis.testing.memory import NO_REDIS, DirectBus, NoRedis, let_expire
 from ws4redis.transports import GIVEN, Environ, Headers
-from ws4redis.views.endpoint import ViewEndpoint, is_view
+from ws4redis.views.endpoint import ViewEndpoint, asks_for_view
+from ws4redis.views.handler import ViewHandler
 from ws4redis.views.meeting import GONE, Acceptance, Meeting
 from ws4redis.views.running import Views
 from ws4redis.views.socket import Line
@@ -98,7 +99,7 @@ class Scene:
         self.run()
         handshake = Handshake(self.wires)
         environ[GIVEN] = handshake
-        application = self._application(environ["PATH_INFO"], is_raising)
+        application = self._application(environ, is_raising)
         answer = application(environ, handshake.start_response)
         handshake.body = b"".join(answer)
         self.run()
@@ -221,14 +222,17 @@ class Scene:
                 return
         self.now = moment
 
-    def _application(self, path: str, is_raising: bool) -> Any:
+    def _application(self, environ: Environ, is_raising: bool) -> Any:
         settings = get_settings()
         runner = self.runner(settings)
         urlconf, metrics = settings.websocket_urlconf, runner.metrics
         note = self._note if is_raising else _ignore
-        if urlconf and (is_view(path, urlconf) or not path.startswith(settings.websocket_url)):
+        is_below = environ["PATH_INFO"].startswith(settings.websocket_url)
+        if urlconf and (not is_below or asks_for_view(environ, urlconf)):
             views = _Views(self, is_raising)
-            return _ViewEndpoint(note, get_settings, lambda _: runner, metrics, views)
+            return _ViewEndpoint(
+                note, get_settings, lambda _: runner, metrics, views, _ViewHandler(note)
+            )
         if isinstance(self.client, NoRedis):
             raise BusError(NO_REDIS)
         return _Endpoint(note, get_settings, lambda: self.client, lambda _: runner, metrics)
@@ -278,6 +282,8 @@ class _Noted:
     def _open(self, *request: Any) -> Any:
         try:
             return super()._open(*request)  # type: ignore[misc]
+        except HandshakeError:
+            raise
         except Exception as error:
             if refusal(error).status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 self._note(error)
@@ -290,6 +296,28 @@ class _Endpoint(_Noted, Endpoint):
 
 class _ViewEndpoint(_Noted, ViewEndpoint):
     """For a view."""
+
+
+class _ViewHandler(ViewHandler):
+    """Tells of views that can't do without Redis, which is no failure on a server.
+
+    Args:
+        note: Is told.
+    """
+
+    def __init__(self, note: Callable[[BaseException], object]) -> None:
+        super().__init__()
+        self._note = note
+
+    def make_view_atomic(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            except BusError as error:
+                self._note(error)
+                raise
+
+        return super().make_view_atomic(call)
 
 
 class _View(greenlet):  # type: ignore[misc]

@@ -6,15 +6,13 @@ request waits until the view either opens its websocket, or answers.
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.core.handlers.wsgi import WSGIRequest
+from django.core.handlers.wsgi import get_path_info
 from django.http import HttpResponseBase
 from django.urls import Resolver404, get_resolver
 from django.utils import translation
@@ -22,14 +20,22 @@ from django.utils import translation
 from ws4redis import access, flood
 from ws4redis.answers import OPENED, logged, refusal, refuse
 from ws4redis.conf import Settings
-from ws4redis.endpoint import compression, extension_header
+from ws4redis.entrance import (
+    FindRunner,
+    Opening,
+    approach,
+    compression,
+    extension_header,
+    kept,
+    take,
+)
 from ws4redis.exceptions import ConnectionClosed, HandshakeError, HookTimeout
 from ws4redis.identity import identify
-from ws4redis.loop.admission import ANONYMOUS, Identity, Place
+from ws4redis.loop.admission import ANONYMOUS, Identity
 from ws4redis.loop.runner import Runner
 from ws4redis.metrics import Metrics
 from ws4redis.proxies import client_address
-from ws4redis.transports import Environ, StartResponse, Transport, find
+from ws4redis.transports import Environ, StartResponse
 from ws4redis.views.ended import Ended
 from ws4redis.views.handler import ViewHandler
 from ws4redis.views.line import LoopLine
@@ -44,14 +50,18 @@ logger = flood.clients.guard(logging.getLogger(__name__))
 
 NO_REDIRECT = "Websockets follow no redirect, such as to a login."
 ANSWERED = "So says a view, or a middleware."
-SERVERS_OWN = ("gunicorn.socket", "wsgi.file_wrapper")
-"""What holds a request of the server."""
 
 
-def is_view(path: str, urlconf: str | None) -> bool:
-    """Return whether a path leads to a websocket view."""
-    if urlconf is None:
+def asks_for_view(environ: Environ, urlconf: str | None) -> bool:
+    """Return whether a request asks for a view's websocket; its page may have the same path.
+
+    Args:
+        environ: Of the request.
+        urlconf: That of websockets; None if there is none.
+    """
+    if urlconf is None or environ.get("HTTP_UPGRADE", "").lower() != "websocket":
         return False
+    path = get_path_info(environ)
     try:
         # As LocaleMiddleware does it, for i18n_patterns().
         with translation.override(translation.get_language_from_path(path)):
@@ -59,18 +69,6 @@ def is_view(path: str, urlconf: str | None) -> bool:
     except Resolver404:
         return False
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Opening:
-    """A handshake that a view may accept."""
-
-    environ: Environ
-    settings: Settings
-    handshake: wire.Handshake
-    transport: Transport
-    runner: Runner
-    place: Place
 
 
 class ViewEndpoint:
@@ -81,19 +79,21 @@ class ViewEndpoint:
         runner: Returns the loop of this process, given what takes the sockets out of its server.
         metrics: Where refusals are counted.
         views: Where views run.
+        handler: Calls them.
     """
 
     def __init__(
         self,
         settings: Callable[[], Settings],
-        runner: Callable[[Transport], Runner],
+        runner: FindRunner,
         metrics: Metrics,
         views: Views | None = None,
+        handler: ViewHandler | None = None,
     ) -> None:
         self._settings = settings
         self._runner = runner
         self._metrics = metrics
-        self._handler = ViewHandler()
+        self._handler = handler or ViewHandler()
         self._views = views or Views()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -120,17 +120,14 @@ class ViewEndpoint:
     ) -> Answer | None:
         """Let a view decide; return its answer, or None if its websocket is open."""
         handshake = wire.check(wire.Request.from_environ(environ))
-        transport = find(environ, start_response)
-        runner = self._runner(transport)
-        if runner.is_draining:
-            raise HandshakeError(503, "This process is about to end.", (("Retry-After", "1"),))
-        access.check_origin(WSGIRequest(environ), settings)
+        transport, runner = approach(environ, start_response, self._runner)
+        access.check_origin(access.request_of(environ), settings)
         place = runner.call(runner.enter, client)
-        opening = _Opening(environ, settings, handshake, transport, runner, place)
+        opening = Opening(environ, settings, handshake, transport, runner, place)
         try:
-            decision = self._decide(opening)
+            decision = self._decide(opening, handshake.subprotocols)
             if isinstance(decision, Acceptance):
-                _accept(opening, decision)
+                _accept(opening, handshake, decision)
                 return None
         except BaseException:
             runner.call(runner.leave, place)
@@ -138,11 +135,9 @@ class ViewEndpoint:
         runner.call(runner.leave, place)
         return decision
 
-    def _decide(self, opening: _Opening) -> Answer | Acceptance:
+    def _decide(self, opening: Opening, subprotocols: tuple[str, ...]) -> Answer | Acceptance:
         meeting, settings = self._views.meet(opening.runner), opening.settings
-        upgrade = _Upgrade(meeting)
-        # It lives long, and so should not all that belongs to the request.
-        environ, subprotocols = _lasting(opening.environ), opening.handshake.subprotocols
+        upgrade, environ = _Upgrade(meeting, opening.runner), kept(opening.environ)
         view = partial(self._run, environ, subprotocols, settings, upgrade, meeting)
         self._views.start(opening.runner, view, settings.view_threads)
         try:
@@ -181,18 +176,17 @@ class ViewEndpoint:
             upgrade.end(CloseCode.NORMAL)
 
 
-def _lasting(environ: Environ) -> Environ:
-    """Return what of a request's environment may be kept: neither its body nor its server."""
-    kept = {name: value for name, value in environ.items() if name not in SERVERS_OWN}
-    return kept | {"wsgi.input": io.BytesIO(), "CONTENT_TYPE": "", "CONTENT_LENGTH": ""}
-
-
 class _Upgrade:
     """Opens the websocket of one view."""
 
-    def __init__(self, meeting: Meeting) -> None:
+    def __init__(self, meeting: Meeting, runner: Runner) -> None:
         self._meeting = meeting
+        self._runner = runner
         self._line: Any = None
+
+    def reach_redis(self) -> None:
+        """See ``Upgrade.reach_redis``."""
+        self._runner.call(self._runner.reach_redis)
 
     def accept(self, request: Any, subprotocol: str | None, headers: Mapping[str, str]) -> Line:
         """See ``Upgrade.accept``."""
@@ -213,27 +207,24 @@ def _identity(request: Any) -> Identity:
     return identify(request)
 
 
-def _accept(opening: _Opening, acceptance: Acceptance) -> None:
+def _accept(opening: Opening, handshake: wire.Handshake, acceptance: Acceptance) -> None:
     """Open the websocket; whatever goes wrong is told to the view, too."""
     try:
-        line = _opened(opening, acceptance)
+        line = _opened(opening, handshake, acceptance)
     except BaseException:
         acceptance.line.set_exception(ConnectionClosed(GONE))
         raise
     acceptance.line.set_result(line)
 
 
-def _opened(opening: _Opening, acceptance: Acceptance) -> LoopLine:
-    runner, handshake = opening.runner, opening.handshake
+def _opened(opening: Opening, handshake: wire.Handshake, acceptance: Acceptance) -> LoopLine:
+    runner = opening.runner
     runner.call(runner.identify, opening.place, acceptance.identity)
     agreement = compression(handshake, opening.settings)
     extra = [*acceptance.headers.items(), *extension_header(agreement)]
     headers = wire.response_headers(handshake, acceptance.subprotocol, extra)
     line = LoopLine(runner, get_encoding(False, agreement and agreement.deflate))
-    try:
-        sock, early = opening.transport.take(wire.SWITCHING, headers)
-    except OSError as error:
-        raise HandshakeError(400, "The client went away.") from error
+    sock, early = take(opening.transport, wire.SWITCHING, headers)
     try:
         runner.call(runner.adopt, sock, line, early, opening.place, agreement is not None)
     except BaseException:
@@ -244,6 +235,8 @@ def _opened(opening: _Opening, acceptance: Acceptance) -> LoopLine:
 
 def _answer(response: HttpResponseBase, settings: Settings) -> Answer:
     """Return what a client gets whose websocket was not opened."""
+    if response.status_code < 200:
+        raise HandshakeError(500, "Internal error.", detail=f"{ANSWERED} ({response.status_code})")
     target = response.get("Location", "")
     if target and settings.redirect_status is not None:
         # Its query may hold what is nobody's business.

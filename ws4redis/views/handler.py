@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from django.core import signals
-from django.core.exceptions import PermissionDenied
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIRequest, get_script_name
-from django.http import Http404, HttpResponseBase
-from django.urls import set_script_prefix
+from django.dispatch import receiver
+from django.http import HttpResponse, HttpResponseBase
+from django.urls import ResolverMatch, get_resolver, set_script_prefix, set_urlconf
 
 from ws4redis import flood
 from ws4redis.conf import get_settings
-from ws4redis.exceptions import BadMessage, ConnectionClosed
+from ws4redis.exceptions import BadMessage, BusError, ConnectionClosed
 from ws4redis.views.ended import Ended, response_of
 from ws4redis.views.socket import Upgrade, Websocket
 from ws4redis.wire.close import CloseCode
 
 logger = flood.clients.guard(logging.getLogger(__name__))
 
-BAD = "A client of %s sent what its view does not take: %s"
+WITHOUT_REDIS = "The websocket view of '%s' can't do without Redis: %s"
+BAD = "A client of '%s' sent what its view does not take: %s"
 
 
 class ViewHandler(BaseHandler):
@@ -42,10 +44,21 @@ class ViewHandler(BaseHandler):
         set_script_prefix(get_script_name(environ))
         signals.request_started.send(sender=type(self), environ=environ)
         request: Any = WSGIRequest(environ)
+        # That of middleware which looks whether there is such an address.
         request.urlconf = get_settings().websocket_urlconf
         request.websocket = Websocket(request, upgrade, subprotocols)
         response = self.get_response(request)
+        _log_failure(request)
         return request.websocket, response
+
+    def resolve_request(self, request: Any) -> ResolverMatch:
+        """Find the view; names of URLs stay those of pages, such as that of the login."""
+        urlconf = get_settings().websocket_urlconf
+        if request.urlconf != urlconf:
+            # A middleware has chosen it, for its pages.
+            set_urlconf(request.urlconf)
+        request.resolver_match = get_resolver(urlconf).resolve(request.path_info)
+        return request.resolver_match  # type: ignore[no-any-return]
 
     def make_view_atomic(self, view: Callable[..., Any]) -> Callable[..., Any]:
         """Let a view return nothing when it has used its websocket, or has nothing to say."""
@@ -76,14 +89,50 @@ def _called(view: Callable[..., Any], request: Any, args: Any, kwargs: Any) -> A
             raise
         # The client went while the view spoke to it, as clients do.
         return Ended()
+    except BusError as error:
+        logger.error(WITHOUT_REDIS, flood.to_quote(request.path), error)
+        if not request.websocket.is_open:
+            headers = {"Retry-After": "2"}
+            return HttpResponse("Try again later.\n", "text/plain", status=503, headers=headers)
+        request.websocket.close(CloseCode.TRY_AGAIN_LATER)
+        return Ended()
     except BadMessage as error:
         if not request.websocket.is_open:
             raise
         logger.warning(BAD, flood.to_quote(request.path), flood.to_quote(str(error)))
         request.websocket.close(CloseCode.INVALID_PAYLOAD)
         return Ended()
-    except Exception as error:
-        if request.websocket.is_open and not isinstance(error, (Http404, PermissionDenied)):
-            # The answer, with which Django tells of it, reaches nobody.
-            logger.exception("The websocket view of %s failed", flood.to_quote(request.path))
-        raise
+
+
+@receiver(signals.got_request_exception, dispatch_uid="ws4redis.views")
+def _note_failure(request: Any = None, **_: Any) -> None:
+    """Note what a view, or a middleware, has raised."""
+    if _is_ours(request):
+        request.websocket_failure = sys.exc_info()[1]
+
+
+def _is_ours(request: Any) -> bool:
+    # Other packages give pages a websocket, too.
+    return isinstance(getattr(request, "websocket", None), Websocket)
+
+
+def _log_failure(request: Any) -> None:
+    # It knows the frames that know the request, so the request should not know it any longer.
+    failure = vars(request).pop("websocket_failure", None)
+    if failure is not None:
+        path = flood.to_quote(request.path)
+        logger.error("The websocket view of '%s' failed", path, exc_info=failure)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Let Django's line point to ours, which is there without a ``LOGGING``, too.
+
+    Every formatter takes the text that is there already; a mail to the admins has its own.
+    """
+    is_failure = record.exc_info and record.levelno >= logging.ERROR
+    if is_failure and _is_ours(getattr(record, "request", None)):
+        record.exc_text = f"    {__name__} has the traceback."
+    return True
+
+
+logging.getLogger("django.request").addFilter(_without_traceback)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -19,6 +20,14 @@ from ws4redis.redis_store import RedisMessage, to_json
 from ws4redis.wire.close import CloseCode, may_be_received
 
 Data = str | bytes
+
+
+_OWN = re.compile(
+    "connection|upgrade|content-length|transfer-encoding"
+    "|sec-websocket-(accept|extensions|protocol|version)",
+    re.IGNORECASE,
+)
+"""Headers of an answer that are no view's."""
 
 
 class Event(NamedTuple):
@@ -76,6 +85,13 @@ class Upgrade(Protocol):
 
         Raises:
             ConnectionClosed: The client is gone, or the loop takes no more.
+        """
+
+    def reach_redis(self) -> None:
+        """See that Redis is there.
+
+        Raises:
+            BusError: It is away.
         """
 
 
@@ -203,11 +219,13 @@ class Websocket:
             headers: Further headers of the answer.
 
         Raises:
-            ValueError: The client does not offer that subprotocol.
+            ValueError: The client does not offer that subprotocol, or a header is one of ours.
             ConnectionClosed: The client is gone.
         """
         if self._line is not None:
             return
+        if wrong := [name for name in headers or () if _OWN.fullmatch(name)]:
+            raise ValueError(f"The handshake has its own header {wrong[0]!r}.")
         if subprotocol is not None and subprotocol not in self.subprotocols:
             raise ValueError(
                 f"The client does not offer the subprotocol {subprotocol!r}, but "
@@ -329,6 +347,9 @@ class Websocket:
             ChannelError: Such a channel can't be.
         """
         names = tuple(map(_name, channels))
+        if self._line is None:
+            # While it can still be refused.
+            self._upgrade.reach_redis()
         self._open_line().subscribe(names)
 
     def unsubscribe(self, *channels: str) -> None:
