@@ -10,7 +10,7 @@ from typing import Any
 from ws4redis.audiences import Unresolved, own_groups, own_session, own_user
 from ws4redis.channels import Audience
 from ws4redis.conf import get_settings
-from ws4redis.redis_client import bus_errors, get_client
+from ws4redis.redis_client import bus_errors
 from ws4redis.redis_store import RedisMessage, RedisStore
 
 __all__ = ["RedisPublisher"]
@@ -41,7 +41,7 @@ class RedisPublisher(RedisStore):
     """
 
     def __init__(self, **audience: Any) -> None:
-        super().__init__(get_client())
+        super().__init__()
         self._has_audience = bool(audience)
         if audience:
             _check_names(audience)

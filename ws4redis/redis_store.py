@@ -22,7 +22,7 @@ from ws4redis.audiences import SELF, resolve
 from ws4redis.channels import without_secrets
 from ws4redis.conf import get_histories, get_settings
 from ws4redis.history import LARGEST, Call
-from ws4redis.redis_client import bus_errors, run
+from ws4redis.redis_client import bus_errors, get_client, run
 
 __all__ = ["SELF", "RedisMessage", "RedisStore"]
 
@@ -86,12 +86,16 @@ class RedisStore:
     """Publishes messages on a set of channels.
 
     Args:
-        connection: A Redis client.
+        connection: A Redis client; None for that of this process, whichever it is at the time.
     """
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any = None) -> None:
+        self._own_connection = connection
         self._publishers: set[str] = set()
+
+    @property
+    def _connection(self) -> Any:
+        return get_client() if self._own_connection is None else self._own_connection
 
     @property
     def _expire(self) -> int:

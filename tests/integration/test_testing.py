@@ -44,12 +44,12 @@ def postgres() -> Iterator[dict[str, Any]]:
     server.stop()
 
 
-@pytest.mark.parametrize("cases", ["views", "bus"])
+@pytest.mark.parametrize("cases", ["views", "bus", "example"])
 def test_without_redis(cases: str) -> None:
     run(cases, NOWHERE)
 
 
-@pytest.mark.parametrize("cases", ["live", "browser", "example"])
+@pytest.mark.parametrize("cases", ["live", "browser", "example_live"])
 def test_live_server(cases: str, redis_server: RedisServer) -> None:
     run(cases, redis_server.url)
 

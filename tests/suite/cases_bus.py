@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import unittest
 from typing import Any
 from unittest.mock import patch
 
 from django.contrib.auth.models import Group, User
 from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
 
-from tests.suite.cases_views import NoNonsense, errors_of
+from tests.suite.cases_views import NoNonsense
 from ws4redis.exceptions import BusError
 from ws4redis.publisher import RedisPublisher
 from ws4redis.redis_client import get_client
@@ -27,12 +28,22 @@ SUITE = override_settings(WEBSOCKET_URLCONF="tests.suite.urls", WS4REDIS_AUTH_SW
 CHAT = "/ws/chat?subscribe-broadcast&publish-broadcast&subscribe-user"
 
 
+EARLY = RedisPublisher(facility="chat", broadcast=True)
+"""Made before any test."""
+
+
 def publish(message: object, facility: str = "chat", **options: object) -> None:
     RedisPublisher(facility=facility, broadcast=True).publish_message(message, **options)
 
 
 @SUITE
 class FacilityTest(NoNonsense, WebSocketTestMixin, TestCase):
+    def test_a_publisher_made_before_publishes_here(self) -> None:
+        socket = self.client.connect(CHAT)
+        EARLY.publish_message("early", expire=5)
+        self.assertEqual(socket.receive(), "early")
+        self.assertEqual(EARLY.fetch_message(None, "chat"), b"early")
+
     def test_what_is_published_arrives_in_order(self) -> None:
         socket = self.client.connect(CHAT)
         for number in range(300):
@@ -71,6 +82,12 @@ class FacilityTest(NoNonsense, WebSocketTestMixin, TestCase):
         self.assertIn(b"Only for members.", response.content)
         self.client.force_login(User.objects.create_user("mary"))
         self.client.connect(CHAT)
+
+    @override_settings(WS4REDIS_ALLOWED_CHANNELS="tests.suite.cases_bus.broken")
+    def test_a_policy_that_fails_is_raised_in_the_test(self) -> None:
+        with self.assertRaisesRegex(ValueError, "of a policy"):
+            self.client.connect(CHAT)
+        WebSocketClient(raise_request_exception=False).assert_refused(CHAT, 500)
 
     @override_settings(WS4REDIS_SUBSCRIBER="tests.suite.cases_bus.Shouting")
     def test_a_subscriber_of_the_site_runs_in_the_transaction(self) -> None:
@@ -220,11 +237,24 @@ class FacilityTest(NoNonsense, WebSocketTestMixin, TestCase):
         self.client.connect(CHAT).assert_nothing()
         self.assertEqual(self.client.connect("/ws/other?subscribe-broadcast").receive(), "long")
 
-    def test_a_live_server_does_not_hear_what_is_published_in_memory(self) -> None:
-        class Case(WebSocketTestMixin, LiveServerTestCase):
-            def test(self) -> None: ...
 
-        self.assertIn("leave out WebSocketTestMixin", errors_of(Case))
+class BasesTest(SimpleTestCase):
+    """Where the mixin would do nothing, or harm, it says so."""
+
+    def test_a_live_server_does_not_hear_what_is_published_in_memory(self) -> None:
+        with self.assertRaisesRegex(TypeError, "leave out WebSocketTestMixin"):
+            type("Case", (WebSocketTestMixin, LiveServerTestCase), {})
+
+    def test_it_stands_before_a_test_case_of_django(self) -> None:
+        for bases in (
+            (TestCase, WebSocketTestMixin),
+            (type("Base", (SimpleTestCase,), {}), WebSocketTestMixin),
+            (WebSocketTestMixin, unittest.TestCase),
+        ):
+            with self.assertRaisesRegex(TypeError, r"class Case\(WebSocketTestMixin, TestCase\)"):
+                type("Case", bases, {})
+        mixin = type("Mixin", (WebSocketTestMixin,), {})
+        type("Case", (mixin, TestCase), {})
 
 
 class CapturedTest(TestCase):
@@ -291,6 +321,10 @@ class DecoratedTest(SimpleTestCase):
 
     def last(self) -> object:
         return RedisPublisher().fetch_message(None, "chat", "broadcast")
+
+
+def broken(request: Any, channels: Any) -> Any:
+    raise ValueError("of a policy")
 
 
 class Shouting(RedisSubscriber):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from django.contrib.auth.models import Group, User
 from django.test import TestCase, override_settings
-from websockets.sync.client import connect
 
 from ws4redis.publisher import RedisPublisher
-from ws4redis.testing import LiveServerTestCase, WebSocketTestMixin
+from ws4redis.testing import WebSocketTestMixin
 
 
-@override_settings(WEBSOCKET_URLCONF="tests.suite.urls")
+@override_settings(WEBSOCKET_URLCONF="tests.suite.example_urls")
 class RoomsTest(WebSocketTestMixin, TestCase):
     def test_john_opens_a_room(self):
         self.client.force_login(User.objects.create_user("john"))
@@ -31,7 +30,7 @@ class RoomsTest(WebSocketTestMixin, TestCase):
         # views end
 
 
-@override_settings(WEBSOCKET_URLCONF="tests.suite.urls")
+@override_settings(WEBSOCKET_URLCONF="tests.suite.example_urls")
 class ClockTest(WebSocketTestMixin, TestCase):
     # time
     def test_the_clock_strikes_each_minute(self):
@@ -55,14 +54,3 @@ class NewsTest(WebSocketTestMixin, TestCase):
         self.assertEqual(socket.receive_json(), {"title": "It works"})
         self.assertPublished({"title": "It works"}, facility="news", broadcast=True)
         # publish end
-
-
-@override_settings(WEBSOCKET_URLCONF="tests.suite.urls")
-# live
-class RealTest(LiveServerTestCase):
-    def test_over_the_wire(self):
-        url = self.live_server_url.replace("http://", "ws://")
-        with connect(f"{url}/echo/", origin=self.live_server_url) as socket:
-            socket.send("hello")
-            self.assertEqual(socket.recv(timeout=10), "hello")
-            # live end

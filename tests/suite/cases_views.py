@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import unittest
 from typing import Any
@@ -10,6 +11,7 @@ from unittest.mock import patch
 
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
 
 from ws4redis.exceptions import BusError
@@ -139,6 +141,8 @@ class ViewTest(NoNonsense, TestCase):
             for path in ("/chat/", "/announce/", "/ws/chat?subscribe-broadcast"):
                 with self.assertRaisesRegex(BusError, r"ws4redis\[testing\]"):
                     self.client.connect(path).send("x")
+            quiet = WebSocketClient(raise_request_exception=False)
+            quiet.connect("/chat/").assert_closed(1013)
             with self.captureOnCommitCallbacks(execute=True):
                 self.client.force_login(User.objects.create_user("john"))
                 self.client.logout()
@@ -147,6 +151,63 @@ class ViewTest(NoNonsense, TestCase):
     def test_who_waits_in_a_way_of_its_own_is_told_so(self) -> None:
         with self.assertRaisesRegex(NotImplementedError, "LiveServerTestCase"):
             self.client.connect("/selecting/")
+
+    @override_settings(WS4REDIS_OUTBOX_SIZE=10_000)
+    def test_a_view_waits_for_a_test_that_does_not_receive(self) -> None:
+        socket, other = self.client.connect("/flood/800/"), self.client.connect("/echo/")
+        other.send("meanwhile")
+        self.assertEqual(other.receive(), "meanwhile")
+        self.assertFalse(Group.objects.exists())
+        numbers = [int(str(socket.receive()).split()[0]) for _ in range(100)]
+        self.assertEqual(numbers, [*range(100)])
+        with self.assertRaisesRegex(AssertionError, r"open; \d messages wait for receive\(\)"):
+            socket.assert_closed()
+        socket.close(4321)
+        sent, code = Group.objects.get().name.split()[1:]
+        self.assertLess(int(sent.rstrip(",")), 110)
+        self.assertEqual(code, "4321")
+
+    @override_settings(WS4REDIS_OUTBOX_SIZE=10_000)
+    def test_one_message_may_be_of_any_size(self) -> None:
+        socket = self.client.connect("/flood/50000/")
+        self.assertEqual([len(socket.receive()) for _ in range(3)], [50_002] * 3)
+
+    @override_settings(WS4REDIS_OUTBOX_SIZE=10_000)
+    def test_who_still_waits_ends_with_the_test(self) -> None:
+        with override_bus():
+            self.client.connect("/flood/800/")
+        self.assertTrue(Group.objects.get().name.endswith(", 1006"))
+
+    def test_what_is_no_message_is_told(self) -> None:
+        socket = self.client.connect("/echo/")
+        for wrong in ({"a": 1}, ["a"], 1, None):
+            with self.assertRaisesRegex(TypeError, "got .*send_json"):
+                socket.send(wrong)  # type: ignore[arg-type]
+        socket.send(bytearray(b"a"))
+        self.assertEqual(socket.receive(), b"a")
+
+    def test_a_refusal_tells_its_status_and_what_is_no_page(self) -> None:
+        for path, said in (
+            ("/deny/", "/deny/ was refused with 404 Not Found"),
+            ("/rooms/", "/rooms/ was refused with 403 Forbidden: Websockets follow no redirect"),
+            ("/members/", "/members/ was refused with 403 Forbidden: For members."),
+        ):
+            with self.assertRaisesRegex(HandshakeRefused, f"^{said}") as refused:
+                self.client.connect(path)
+            self.assertNotIn("<", str(refused.exception))
+
+    def test_what_fails_around_a_view_is_raised_in_the_test(self) -> None:
+        failing = override_settings(MIDDLEWARE=["tests.suite.cases_views.failing"])
+        for path, kind in (("/leave/", RuntimeError), ("/fail/early/", ValueError)):
+            with self.assertRaises(kind) as failed:
+                self.client.connect(path)
+            self.assertIn("of the view", str(failed.exception.__cause__ or failed.exception))
+        with failing, self.assertRaisesRegex(LookupError, "of a middleware"):
+            self.client.connect("/echo/")
+        quiet = WebSocketClient(raise_request_exception=False)
+        quiet.assert_refused("/leave/", 500)
+        with failing:
+            quiet.assert_refused("/echo/", 500)
 
     def test_bars_of_the_site_hold(self) -> None:
         with self.settings(WS4REDIS_MAX_MESSAGE_SIZE=1000):
@@ -158,6 +219,13 @@ class ViewTest(NoNonsense, TestCase):
 def closed(get_response: Any) -> Any:
     def middleware(request: Any) -> Any:
         raise PermissionDenied
+
+    return middleware
+
+
+def failing(get_response: Any) -> Any:
+    def middleware(request: Any) -> Any:
+        raise LookupError("of a middleware")
 
     return middleware
 
@@ -191,11 +259,18 @@ class ChannelTest(WebSocketTestMixin, TestCase):
 
 
 @SUITE
-class LeftOpenTest(TestCase):
+class LeftOpenTest(NoNonsense, TestCase):
     def test_all_websockets_end_with_the_bus(self) -> None:
         with override_bus():
             WebSocketClient().connect("/farewell/")
         self.assertTrue(Group.objects.filter(name="closed with 1006").exists())
+
+    def test_the_newest_ends_first_as_transactions_do(self) -> None:
+        with self.assertRaisesRegex(ValueError, "of the view at-end"), override_bus():
+            for path in ("/depths/1/", "/undo/"):
+                WebSocketClient().connect(path)
+        names = Group.objects.values_list("name", flat=True)
+        self.assertEqual([*names], ["0 of 1"])
 
     def test_what_would_not_end_with_the_test_is_not_opened(self) -> None:
         with self.assertRaisesRegex(RuntimeError, "WebSocketTestMixin, or override_bus"):
@@ -211,6 +286,54 @@ class LeftOpenTest(TestCase):
 
         self.assertIn("WebSocketTestMixin, or override_bus", errors_of(Case))
         self.assertFalse(Group.objects.exists())
+
+
+class Leaving(WebSocketTestMixin):
+    """Tests that leave views behind, which wait in transactions."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        User.objects.create_user("john")
+
+    def open(self, *depths: int) -> None:
+        for depth in depths:
+            self.assertEqual(self.client.connect(f"/depths/{depth}/").receive(), "in")
+
+    def one(self) -> None:
+        self.open(1)
+
+    def nested(self) -> None:
+        self.open(3)
+
+    def several(self) -> None:
+        self.open(2, 1)
+
+    def inside(self) -> None:
+        with transaction.atomic():
+            self.open(2)
+
+    def fails(self) -> None:
+        self.open(2)
+        self.fail("as it should")
+
+    def fails_inside(self) -> None:
+        with transaction.atomic():
+            self.open(2)
+            self.fail("as it should")
+
+
+@SUITE
+class LeftInTransactionTest(NoNonsense, TransactionTestCase):
+    def test_nothing_is_left_to_the_next_test(self) -> None:
+        names = ("one", "nested", "several", "fails", "inside", "fails_inside", "one")
+        for base in (TestCase, TransactionTestCase):
+            for name in names:
+                with self.subTest(base=base.__name__, name=name):
+                    failures = ["AssertionError: as it should"] if "fails" in name else []
+                    said = errors_of(type("Case", (Leaving, base), {}), name)
+                    self.assertEqual(re.findall("^[A-Za-z.]*Error.*", said, re.M), failures)
+                    self.assertFalse(connection.in_atomic_block)
+                    self.assertFalse(User.objects.exists() or Group.objects.exists())
 
 
 @SUITE
@@ -251,6 +374,8 @@ class FailingViewTest(NoNonsense, SimpleTestCase):
     @override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True)
     def test_one_failure_is_one(self) -> None:
         with override_bus():
+            with self.assertRaisesRegex(ValueError, "early"):
+                WebSocketClient().connect("/fail/early/")
             socket = WebSocketClient().connect("/fail/late/")
             with self.assertRaisesRegex(ValueError, "late"):
                 socket.send("go on")
@@ -266,8 +391,8 @@ class FailingViewTest(NoNonsense, SimpleTestCase):
             quiet.assert_closed(1011)
 
 
-def errors_of(case: type[SimpleTestCase]) -> str:
-    """Run the one test of a case; return what went wrong."""
+def errors_of(case: type[SimpleTestCase], name: str = "test") -> str:
+    """Run one test of a case; return what went wrong."""
     result = unittest.TestResult()
-    unittest.TestSuite([case("test")]).run(result)
+    unittest.TestSuite([case(name)]).run(result)
     return "".join(said for _, said in result.errors + result.failures)

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
+from itertools import count
 from select import select
 from threading import Event
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group
-from django.db import connection
-from django.http import Http404
+from django.db import connection, transaction
+from django.http import Http404, HttpResponse
 from django.urls import path
 
+from tests.suite import example_urls
 from ws4redis.publisher import RedisPublisher
 from ws4redis.views import websocket
-from ws4redis.views.samples import chat, echo, ping
-
-
-@login_required
-@websocket
-def rooms(request: Any, websocket: Any) -> None:
-    """Create groups, and tell how many there are."""
-    for name in websocket:
-        Group.objects.create(name=name)
-        websocket.send_json({"by": request.user.username, "count": Group.objects.count()})
-
-
-@websocket
-def clock(request: Any, websocket: Any) -> None:
-    """Say something every minute."""
-    minutes = 0
-    while not websocket.closed:
-        try:
-            websocket.receive(timeout=60)
-        except TimeoutError:
-            minutes += 1
-            websocket.send(f"{minutes} min")
+from ws4redis.views.samples import echo, ping
 
 
 @websocket
@@ -60,8 +42,37 @@ def fail(request: Any, websocket: Any, when: str) -> None:
 
 
 @websocket
+def flood(request: Any, websocket: Any, size: int) -> None:
+    """Send for ever; note the end in the database."""
+    try:
+        for number in count():
+            websocket.send(f"{number} " + "x" * size)
+    finally:
+        Group.objects.create(name=f"after {number}, {websocket.close_code}")
+
+
+@websocket
+def leave(request: Any, websocket: Any) -> None:
+    sys.exit("of the view")
+
+
+@websocket
+def undo(request: Any, websocket: Any) -> None:
+    """Fail in a transaction, at the end."""
+    with transaction.atomic():
+        Group.objects.create(name="undone")
+        websocket.receive()
+        raise ValueError("of the view at-end")
+
+
+@websocket
 def deny(request: Any, websocket: Any) -> None:
     raise Http404("no such room")
+
+
+@websocket
+def members(request: Any, websocket: Any) -> HttpResponse:
+    return HttpResponse("For members.", status=403)
 
 
 @websocket
@@ -108,6 +119,18 @@ def farewell(request: Any, websocket: Any) -> None:
 
 
 @websocket
+def depths(request: Any, websocket: Any, depth: int) -> None:
+    """Wait inside of transactions for each message, with a new group."""
+    with ExitStack() as blocks:
+        for level in range(depth):
+            blocks.enter_context(transaction.atomic())
+            Group.objects.create(name=f"{level} of {depth}")
+        websocket.send("in")
+        while websocket.receive() is not None:
+            Group.objects.create(name="received")
+
+
+@websocket
 def inside(request: Any, websocket: Any) -> None:
     """Tell whether it runs inside of a transaction."""
     websocket.send_json(connection.in_atomic_block)
@@ -119,19 +142,22 @@ def selecting(request: Any, websocket: Any) -> None:
 
 
 urlpatterns = [
+    *example_urls.urlpatterns,
     path("announce/", announce),
-    path("chat/", chat),
-    path("clock/", clock),
     path("deny/", deny),
+    path("depths/<int:depth>/", depths),
     path("echo/", echo),
     path("fail/<when>/", fail),
     path("farewell/", farewell),
+    path("flood/<int:size>/", flood),
     path("inside/", inside),
     path("lasting/", lasting),
+    path("leave/", leave),
     path("lengths/", lengths),
+    path("members/", members),
     path("negotiate/", negotiate),
     path("ping/", ping),
     path("poll/", poll),
-    path("rooms/", rooms),
     path("selecting/", selecting),
+    path("undo/", undo),
 ]

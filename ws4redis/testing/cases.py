@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+import unittest
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.test import testcases
 
@@ -42,18 +42,27 @@ class WebSocketTestMixin(_Case):
     published: list[PublishedMessage]
     """What this test has published."""
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Let what ``setUpTestData`` publishes not get to a real Redis.
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Check beside what it stands.
 
         Raises:
-            ImproperlyConfigured: The class has a live server.
+            TypeError: It would do nothing, or harm.
         """
+        super().__init_subclass__(**options)
         if issubclass(cls, LiveServerMixin):
-            raise ImproperlyConfigured(
+            raise TypeError(
                 f"{cls.__name__} would publish in memory, and its live server listen to the real "
                 "Redis: leave out WebSocketTestMixin."
             )
+        if _is_misplaced(cls):
+            raise TypeError(
+                "WebSocketTestMixin stands before a test case of Django: "
+                f"class {cls.__name__}(WebSocketTestMixin, TestCase)."
+            )
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Let what ``setUpTestData`` publishes not get to a real Redis."""
         # No websockets: their views would end when the class has rolled back its transaction.
         cls.enterClassContext(replaced(memory_client()))
         super().setUpClass()
@@ -149,6 +158,12 @@ class LiveServerMixin:
 
 class LiveServerTestCase(LiveServerMixin, testcases.LiveServerTestCase):
     """Django's ``LiveServerTestCase``, which serves websockets, too, over a real Redis."""
+
+
+def _is_misplaced(case: type) -> bool:
+    """Return whether the mixin has no test case of Django behind it, which it would extend."""
+    behind = case.__mro__[case.__mro__.index(WebSocketTestMixin) :]
+    return issubclass(case, unittest.TestCase) and testcases.SimpleTestCase not in behind
 
 
 def _is_same(payload: RedisMessage, message: Any) -> bool:

@@ -31,8 +31,12 @@ class HandshakeRefused(AssertionError):
     """
 
     def __init__(self, path: str, response: HttpResponse) -> None:
+        said = f"{response.status_code} {response.reason_phrase}"
         text = response.content[:_SHOWN].decode(errors="replace").strip()
-        super().__init__(f"{path} was refused with {response.status_code}: {text}")
+        # A page begins with what says nothing.
+        if text and not text.startswith("<"):
+            said += f": {text}"
+        super().__init__(f"{path} was refused with {said}")
         self.response = response
 
 
@@ -182,11 +186,19 @@ class TestSocket:
         return self._end.close_reason
 
     def send(self, data: Message) -> None:
-        """Send a message: str as text, bytes as binary."""
+        """Send a message: str as text, bytes as binary.
+
+        Raises:
+            TypeError: It is neither.
+        """
+        if not isinstance(data, (str, bytes, bytearray, memoryview)):
+            raise TypeError(
+                f"A message must be str or bytes, got {type(data).__name__}: see send_json()."
+            )
         if self.closed:
             raise AssertionError(f"Nothing can be sent: {self._ending()}.")
         opcode = Opcode.TEXT if isinstance(data, str) else Opcode.BINARY
-        self._end.send(opcode, data.encode() if isinstance(data, str) else data)
+        self._end.send(opcode, data.encode() if isinstance(data, str) else bytes(data))
         self._run()
 
     def send_json(self, value: Any) -> None:
@@ -230,7 +242,8 @@ class TestSocket:
         """
         self._wait(self._has_ended, timeout)
         if not self._has_ended():
-            raise AssertionError("The websocket is open.")
+            waiting = len(self._end.messages)
+            raise AssertionError(f"The websocket is open; {waiting} messages wait for receive().")
         if code is not None and self._end.close_code != code:
             raise AssertionError(f"Expected {code:d}, but {self._ending()}.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ws4redis.wire.close import CloseCode
@@ -52,10 +52,12 @@ class Wires:
         """Return a watcher, as the loop of gevent does."""
         return self._ends[descriptor].watcher if events == _READ else Watcher()
 
-    def cut(self) -> None:
-        """End all connections, without a word."""
-        for end in self._ends.values():
+    def cut(self) -> Iterator[None]:
+        """End all connections, without a word; yield after each one."""
+        # Transactions of views that wait in them end as they have to: the newest first.
+        for end in reversed(tuple(self._ends.values())):
             end.client.end()
+            yield
 
     @property
     def is_busy(self) -> bool:
@@ -92,6 +94,11 @@ class ServerEnd:
     def is_readable(self) -> bool:
         """Whether there is anything to read, if only the end."""
         return bool(self.incoming) or self.is_ended
+
+    @property
+    def is_received(self) -> bool:
+        """Whether the test has received all that was sent."""
+        return not self.client.messages
 
     @property
     def is_due(self) -> bool:

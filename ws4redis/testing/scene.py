@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from http import HTTPStatus
 from typing import Any, TypeVar, cast
 from unittest.mock import patch
 
@@ -21,11 +22,12 @@ from django.core.signals import got_request_exception
 from django.db.backends.base.base import BaseDatabaseWrapper
 from greenlet import getcurrent, greenlet
 
+from ws4redis.answers import refusal
 from ws4redis.conf import Settings, get_settings
 from ws4redis.endpoint import Endpoint
-from ws4redis.exceptions import BusError, ConnectionClosed
+from ws4redis.exceptions import BusError, ConnectionClosed, HandshakeError
 from ws4redis.loop.admission import Identity
-from ws4redis.loop.connection import Connection
+from ws4redis.loop.connection import Connection, Phase
 from ws4redis.loop.dispatcher import Dispatcher
 from ws4redis.loop.fanout import Fanout
 from ws4redis.loop.pull import Signal
@@ -37,10 +39,11 @@ from ws4redis.loop.sweep import Sweep
 from ws4redis.loop.uplink import Uplink
 from ws4redis.metrics import Metrics
 from ws4redis.reauthorize import judge
-from ws4redis.testing.ends import ClientEnd, Wires
+from ws4redis.testing.ends import ClientEnd, ServerEnd, Wires
 from ws4redis.testing.memory import NO_REDIS, DirectBus, NoRedis, let_expire
 from ws4redis.transports import GIVEN, Environ, Headers
 from ws4redis.views.endpoint import ViewEndpoint, asks_for_view
+from ws4redis.views.handler import ViewHandler
 from ws4redis.views.meeting import GONE, Acceptance, Meeting
 from ws4redis.views.running import Views
 from ws4redis.views.socket import Line
@@ -140,8 +143,8 @@ class Scene:
             BaseException: What a view has raised, and the test does not know yet; of several, a
                 group.
         """
-        self.wires.cut()
-        self.run()
+        for _ in self.wires.cut():
+            self.run()
         for runner in self._runners:
             runner.bus.close()
         if len(self._failures) > 1:
@@ -193,16 +196,19 @@ class Scene:
     def _resume(self, view: _View) -> None:
         view.parent = getcurrent()
         if view.is_raising:
-            got_request_exception.connect(self._note, weak=False, dispatch_uid=self)
+            got_request_exception.connect(self._note_current, weak=False, dispatch_uid=self)
         try:
             view.switch()
         finally:
             got_request_exception.disconnect(dispatch_uid=self)
 
-    def _note(self, **_: object) -> None:
-        failure = sys.exc_info()[1]
-        # With DEBUG_PROPAGATE_EXCEPTIONS, each middleware tells it again.
-        if failure is not None and failure not in self._failures:
+    def _note_current(self, **_: object) -> None:
+        if (failure := sys.exc_info()[1]) is not None:
+            self._note(failure)
+
+    def _note(self, failure: BaseException) -> None:
+        # With DEBUG_PROPAGATE_EXCEPTIONS, each middleware tells it again, and at last the endpoint.
+        if not any(known in (failure, failure.__cause__) for known in self._failures):
             self._failures.append(failure)
 
     def _turn_wheels(self, moment: float, until: Callable[[], bool]) -> None:
@@ -220,12 +226,16 @@ class Scene:
         settings = get_settings()
         runner = self.runner(settings)
         urlconf, metrics = settings.websocket_urlconf, runner.metrics
+        note = self._note if is_raising else _ignore
         is_below = environ["PATH_INFO"].startswith(settings.websocket_url)
         if urlconf and (not is_below or asks_for_view(environ, urlconf)):
-            return ViewEndpoint(get_settings, lambda _: runner, metrics, _Views(self, is_raising))
+            views = _Views(self, is_raising)
+            return _ViewEndpoint(
+                note, get_settings, lambda _: runner, metrics, views, _ViewHandler(note)
+            )
         if isinstance(self.client, NoRedis):
             raise BusError(NO_REDIS)
-        return Endpoint(get_settings, lambda: self.client, lambda _: runner, metrics)
+        return _Endpoint(note, get_settings, lambda: self.client, lambda _: runner, metrics)
 
 
 class Handshake:
@@ -255,6 +265,59 @@ class Handshake:
         self.start_response(status, headers)
         server, self.end = self._wires.connect()
         return server, b""
+
+
+class _Noted:
+    """An endpoint that tells of what it answers with 500, and would only log.
+
+    Args:
+        note: Is told.
+        others: The arguments of the endpoint.
+    """
+
+    def __init__(self, note: Callable[[BaseException], object], *others: Any) -> None:
+        super().__init__(*others)
+        self._note = note
+
+    def _open(self, *request: Any) -> Any:
+        try:
+            return super()._open(*request)  # type: ignore[misc]
+        except HandshakeError:
+            raise
+        except Exception as error:
+            if refusal(error).status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._note(error)
+            raise
+
+
+class _Endpoint(_Noted, Endpoint):
+    """For a facility."""
+
+
+class _ViewEndpoint(_Noted, ViewEndpoint):
+    """For a view."""
+
+
+class _ViewHandler(ViewHandler):
+    """Tells of views that can't do without Redis, which is no failure on a server.
+
+    Args:
+        note: Is told.
+    """
+
+    def __init__(self, note: Callable[[BaseException], object]) -> None:
+        super().__init__()
+        self._note = note
+
+    def make_view_atomic(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            except BusError as error:
+                self._note(error)
+                raise
+
+        return super().make_view_atomic(call)
 
 
 class _View(greenlet):  # type: ignore[misc]
@@ -398,11 +461,17 @@ class _Runner(Runner):
         return function(*args)
 
     def wait_flushed(self, connection: Connection, then: Callable[[], object]) -> None:
-        """Take all as sent: what the other end has not received is no concern of a test."""
+        """Let the test go on until it has received what was sent, or the websocket has ended."""
+        end = cast(ServerEnd, connection._sock)
+        self._scene.wait(lambda: end.is_received or connection.phase is not Phase.OPEN)
         then()
 
     def make_signal(self) -> Signal:
         return _Signal(self._scene)
+
+
+def _ignore(failure: BaseException) -> None:
+    pass
 
 
 def _no_link() -> Any:

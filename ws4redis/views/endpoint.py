@@ -70,6 +70,7 @@ class ViewEndpoint:
         runner: Returns the loop of this process, given what takes the sockets out of its server.
         metrics: Where refusals are counted.
         views: Where views run.
+        handler: Calls them.
     """
 
     def __init__(
@@ -78,11 +79,12 @@ class ViewEndpoint:
         runner: FindRunner,
         metrics: Metrics,
         views: Views | None = None,
+        handler: ViewHandler | None = None,
     ) -> None:
         self._settings = settings
         self._runner = runner
         self._metrics = metrics
-        self._handler = ViewHandler()
+        self._handler = handler or ViewHandler()
         self._views = views or Views()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

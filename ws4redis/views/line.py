@@ -5,7 +5,6 @@ from __future__ import annotations
 from ws4redis.exceptions import BusError
 from ws4redis.loop.pull import Pull
 from ws4redis.loop.runner import Runner
-from ws4redis.redis_client import get_client
 from ws4redis.redis_store import RedisStore
 from ws4redis.wire.outgoing import Encoding
 
@@ -36,7 +35,7 @@ class LoopLine(Pull):
 
     def publish(self, channel: str, payload: bytes) -> int:
         """Publish a message on one channel."""
-        store = _Store(get_client())
+        store = _Store()
         store.address(channel)
         return store.publish_message(payload, expire=0) or 0
 
