@@ -27,14 +27,21 @@ _untrusting.verify_mode = ssl.CERT_NONE
 Open = Callable[..., ClientConnection]
 
 
+OF_MODULES = ("door", "site", "hooked", "playground", "poll")
+"""Fixtures that are servers of one module."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let all tests of one kind of server run in one process, so that it is started once."""
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         kind = parameters.get("server") or parameters.get("kind")
+        own = next((parameters[name] for name in OF_MODULES if name in parameters), None)
         if isinstance(kind, str):
             item.add_marker(pytest.mark.xdist_group(kind))
+        elif isinstance(own, str):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {own}"))
 
 
 @pytest.fixture(scope="session", params=KINDS)

@@ -9,18 +9,17 @@ import subprocess
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from django.test import override_settings
-from playwright.sync_api import sync_playwright
 
-from tests.acceptance.test_chat import CHROMIUM, FLAGS
 from tests.acceptance.test_facility import publish, receive
 from tests.acceptance.test_rights import Member
+from tests.chromium import chromium
 from tests.eventsource import EventSource
 from tests.raw import RawClient
 from tests.servers import ROOT, RedisServer, Server, end, serving
@@ -735,8 +734,7 @@ def test_a_browser_comes_back_and_misses_nothing(
     name = f"kept{facility}"
     with (
         running("runserver", tmp_path, redis_server.url, **HISTORY) as server,
-        sync_playwright() as playwright,
-        closing(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser,
+        chromium() as browser,
         ExitStack() as stack,
     ):
         page = browser.new_page()
@@ -785,8 +783,7 @@ def test_the_client_does_without_a_websocket_where_none_gets_through(
     no_websockets = {"proxy_set_header Upgrade $http_upgrade;": 'proxy_set_header Upgrade "";'}
     with (
         running("nginx-upgrade", tmp_path, redis_server.url, no_websockets, **SETTINGS) as server,
-        sync_playwright() as playwright,
-        closing(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)) as browser,
+        chromium() as browser,
     ):
         page = browser.new_page()
         page.goto(server.page)

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
-from playwright.sync_api import Browser as Chromium
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import ClientConnection
 
 from tests.acceptance.test_v1 import Client
+from tests.chromium import chromium
 from tests.raw import RawClient
 from tests.servers import ROOT, RedisServer, Server, serving
 from tests.settings import INSTALLED_APPS
@@ -430,18 +430,17 @@ OPEN = """([address, subprotocols]) => new Promise((resolve) => {
 
 
 @pytest.mark.parametrize("site", ["serve"], indirect=True)
-def test_a_browser_hands_a_token_in_as_a_subprotocol(
-    site: Server, token: str, browser: Chromium
-) -> None:
-    page = browser.new_page()
-    page.goto(site.page)
+def test_a_browser_hands_a_token_in_as_a_subprotocol(site: Server, token: str) -> None:
+    # Other tests of this module use the database, which does not go together with a browser.
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(site.page)
 
-    def opened(token: str, *others: str) -> Any:
-        offered = [*others, f"ws4redis.token.{token}"]
-        return page.evaluate(OPEN, [site.address("/private/"), offered])
+        def opened(token: str, *others: str) -> Any:
+            offered = [*others, f"ws4redis.token.{token}"]
+            return page.evaluate(OPEN, [site.address("/private/"), offered])
 
-    assert opened(token, "ws4redis") == ["ws4redis", "john"]
-    assert opened("wrong", "ws4redis") == "refused"
-    # A browser wants one of those that it offers, and the token is never chosen.
-    assert opened(token) == "refused"
-    page.close()
+        assert opened(token, "ws4redis") == ["ws4redis", "john"]
+        assert opened("wrong", "ws4redis") == "refused"
+        # A browser wants one of those that it offers, and the token is never chosen.
+        assert opened(token) == "refused"
