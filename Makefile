@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Each process has its own Redis and its own servers.
-PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
+# Each process has its own Redis and its own servers, and waits for them most of the time.
+PARALLEL := -n 4 --dist loadgroup
 # Where nobody watches, tests that fail are run once more, alone. Both runs name them: each is a defect
 # all the same, of the test or of the code.
 AGAIN := $(if $(CI),|| $(BIN)/python -X dev -m pytest -v --last-failed --last-failed-no-failures none)

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -359,6 +360,17 @@ def test_a_post_publishes_any_payload(
         got = receive(websocket)
         assert (got if isinstance(got, bytes) else got.encode()) == body
     assert redis_client.get(f"broadcast:{facility}") == b"x" * 1000
+
+
+@pytest.mark.parametrize("door", ["apache"], indirect=True)
+def test_posts_at_once_are_all_answered(door: Server, facility: str) -> None:
+    """A connection to uWSGI that was used once is about to be closed."""
+
+    def publish(number: int) -> int:
+        return post(door, f"{facility}?publish-broadcast", str(number).encode())
+
+    with ThreadPoolExecutor(12) as clients:
+        assert set(clients.map(publish, range(1500))) == {204}
 
 
 def test_a_post_reaches_those_whom_its_flags_name(
