@@ -135,7 +135,8 @@ class Runner:
         self._calls.add(future)
         try:
             self._hub.loop.run_callback_threadsafe(gevent.spawn, _fulfil, future, function, args)
-            if self._is_gone:
+            # What ends the loop may have been done by then.
+            if self._is_gone and not future.done():
                 raise _has_stopped()
             return future.result()
         finally:
