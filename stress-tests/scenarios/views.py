@@ -24,7 +24,7 @@ FACILITY = "/ws/parked?subscribe-broadcast"
 CODEC = "codec"
 GREENLETS, THREADS = ("serve-patched", "uwsgi-patched"), ("serve", "uwsgi")
 OURS = (*GREENLETS, *THREADS)
-PEERS = ("channels-uvicorn",)
+PEERS = ("channels-uvicorn", "channels-daphne")
 SETTINGS = {"WEBSOCKET_URLCONF": "views_urls", "WS4REDIS_VIEW_THREADS": "2000"}
 KIB = 1024
 
