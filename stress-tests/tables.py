@@ -26,6 +26,12 @@ FIGURES = {
         "django_cpu_us": ("Django's session and user alone, µs", 1.0),
         "storm_s": ("all at once, s", 1.0),
     },
+    "views": {
+        "cpu_us": ("processor time of a round trip, µs", 1.0),
+        "busy_cpu_us": ("five times as many, µs", 1.0),
+        "memory_kib": ("KiB of a websocket", 1.0),
+        "more_kib": ("KiB over one on a facility", 1.0),
+    },
 }
 """The tables of contenders: figures, what these are called, and what they are multiplied by."""
 
