@@ -62,7 +62,7 @@ def kept(environ: Environ) -> Environ:
 
     Only texts do so: objects may hold the socket of a server, and a websocket lasts.
     """
-    # Most of them are the same for all clients: under uWSGI, sharing them saves some 2 KiB for each.
+    # Most are the same for all clients: under uWSGI, sharing them saves nearly 2 KiB for each.
     texts = {
         intern(name): intern(str(value))
         for name, value in environ.items()
