@@ -296,8 +296,9 @@ class Websocket:
             TypeError: It is neither.
         """
         if not isinstance(data, (str, bytes, bytearray, memoryview)):
-            kind = type(data).__name__
-            raise TypeError(f"A message must be str or bytes, got {kind}; see send_json().")
+            raise TypeError(
+                f"A message must be str or bytes, got {type(data).__name__}; see send_json()."
+            )
         line = self._line or self._open_line()
         if line.is_closed or self._is_ending:
             raise ConnectionClosed("The websocket has ended.")
